@@ -1,0 +1,39 @@
+//! Pacecar, a performance sidecar: one process in front of one web app.
+//!
+//! # Map
+//!
+//! - [`config`]: `proxy.toml` read into what the program believes, with every problem named at once.
+//! - [`header`]: the vocabulary of HTTP: heads, Cache-Control, dates, validators, forwarding fields.
+//! - [`route`]: which policy and which endpoint name a request has.
+//! - [`cache`]: what may be stored and reused, why not, and the store itself.
+//! - [`profile`]: one sample per request, merged into percentiles per endpoint.
+//! - [`traffic`]: counters of the front door: connections, refusals, failures of the origin.
+//! - [`state`]: every long-lived component, built once.
+//! - [`server`]: the front door and the way of a request; the only place, with [`app`], that names pingora.
+//! - [`admin`]: the admin port: JSON, metrics, health.
+//! - [`app`]: the wiring; [`demo`]: a small web app to put Pacecar in front of.
+//!
+//! Arrows point one way: `main → app → {server, admin} → state → domain → header`, and domain modules do not
+//! know each other. `tests/layers.rs` holds the source to it.
+//!
+//! # Invariants
+//!
+//! - The origin's bytes reach the client unchanged; a cut answer is never stored nor shown as complete.
+//! - One person's response never reaches another.
+//! - When caching or profiling fails, the request still succeeds and the failure is counted.
+//! - Every collection has a bound, and the bound is visible in the statistics.
+//! - Foreign bytes cannot panic the process.
+//!
+//! Deliberately absent: global state, a clock inside a decision, and locks held across an await.
+
+pub mod admin;
+pub mod app;
+pub mod cache;
+pub mod config;
+pub mod demo;
+pub mod header;
+pub mod profile;
+pub mod route;
+pub mod server;
+pub mod state;
+pub mod traffic;

@@ -1,0 +1,4 @@
+//! The way of a request.
+
+mod settings;
+pub use settings::{Limits, Settings, Timeouts, Tls, Upstream};

@@ -1,0 +1,134 @@
+//! Counters of the front door: connections, refusals, failures of the origin. Plain atomics, read by the admin port.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds one.
+    pub fn add(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    /// The value now.
+    pub fn value(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Counts one up until the returned guard is dropped.
+    pub fn enter(self: &std::sync::Arc<Self>) -> Entered {
+        self.0.fetch_add(1, Relaxed);
+        Entered(self.clone())
+    }
+
+    /// The value now.
+    pub fn value(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Holds a [`Gauge`] one higher for as long as it lives.
+#[derive(Debug)]
+pub struct Entered(std::sync::Arc<Gauge>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Why a request was answered by the front door itself, by the status it was answered with.
+pub const REFUSED_STATUSES: [u16; 9] = [400, 405, 408, 413, 414, 417, 431, 501, 505];
+
+/// Why no answer could be had from the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamFailure {
+    /// Its name has no address.
+    Resolve,
+    /// Nothing listens there, or the network says no.
+    Connect,
+    /// It did not accept the connection in time.
+    ConnectTimeout,
+    /// It was silent for longer than the read timeout, or did not take our bytes within the write timeout.
+    Timeout,
+    /// It closed the connection before its answer was complete.
+    Closed,
+    /// What it sent is not an HTTP response.
+    Malformed,
+}
+
+impl UpstreamFailure {
+    /// Every failure, in the order of their counters.
+    pub const ALL: [Self; 6] =
+        [Self::Resolve, Self::Connect, Self::ConnectTimeout, Self::Timeout, Self::Closed, Self::Malformed];
+
+    /// The word for it in logs, JSON and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::ConnectTimeout => "connect-timeout",
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::Malformed => "malformed",
+        }
+    }
+
+    /// The status that the client is answered with: 504 for silence, 502 for the rest (RFC 9110 §15.6.3, §15.6.5).
+    pub fn status(self) -> u16 {
+        match self {
+            Self::ConnectTimeout | Self::Timeout => 504,
+            _ => 502,
+        }
+    }
+}
+
+/// What passed through the front door since the start.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Connections open now.
+    pub connections: std::sync::Arc<Gauge>,
+    /// Connections accepted.
+    pub connections_total: Counter,
+    /// Connections closed at once since a limit was reached.
+    pub connections_refused: Counter,
+    /// Requests being answered now.
+    pub in_flight: std::sync::Arc<Gauge>,
+    /// Requests refused by the front door, in the order of [`REFUSED_STATUSES`].
+    refused: [Counter; REFUSED_STATUSES.len()],
+    /// Failures of the origin, in the order of [`UpstreamFailure::ALL`].
+    upstream_failures: [Counter; UpstreamFailure::ALL.len()],
+    /// Tasks that panicked; each lost one connection and nothing else.
+    pub panics: Counter,
+}
+
+impl Traffic {
+    /// Counts a request that the front door refused with `status`.
+    pub fn refuse(&self, status: u16) {
+        let at = REFUSED_STATUSES.iter().position(|known| *known == status).unwrap_or(0);
+        self.refused[at].add();
+    }
+
+    /// Requests refused so far, by status.
+    pub fn refused(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        REFUSED_STATUSES.iter().zip(&self.refused).map(|(status, count)| (*status, count.value()))
+    }
+
+    /// Counts a failure of the origin.
+    pub fn upstream_failed(&self, failure: UpstreamFailure) {
+        self.upstream_failures[failure as usize].add();
+    }
+
+    /// Failures of the origin so far, by reason.
+    pub fn upstream_failures(&self) -> impl Iterator<Item = (UpstreamFailure, u64)> + '_ {
+        UpstreamFailure::ALL.into_iter().zip(self.upstream_failures.iter().map(Counter::value))
+    }
+}
