@@ -1,1 +1,18 @@
-//! HTTP vocabulary.
+//! The vocabulary of HTTP: heads, lists, Cache-Control, dates, validators, forwarding fields. Depends on nothing of ours.
+
+pub mod cache_control;
+pub mod cookie;
+pub mod date;
+pub mod fields;
+pub mod forwarded;
+pub mod request;
+pub mod response;
+pub mod validator;
+
+pub use cache_control::CacheControl;
+pub use fields::Fields;
+pub use request::{Framing, RequestHead};
+pub use response::ResponseHead;
+
+#[cfg(test)]
+mod request_tests;

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
+pub use crate::header::request::Limits;
+
 /// The settings of `[server]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -51,17 +53,6 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// What a request's head may measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of the whole head. Default 64 KiB; more is 431.
-    pub max_header_bytes: usize,
-    /// Header fields. Default 200; more is 431.
-    pub max_headers: usize,
-    /// Bytes of the request target. Default 8 KiB; more is 414.
-    pub max_target_bytes: usize,
-}
-
 /// How long anything may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -77,12 +68,6 @@ pub struct Timeouts {
     pub idle: Duration,
     /// What is in flight when the process is asked to stop. Default 20 s.
     pub drain: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_header_bytes: 64 << 10, max_headers: 200, max_target_bytes: 8 << 10 }
-    }
 }
 
 impl Default for Timeouts {

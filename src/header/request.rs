@@ -1,0 +1,454 @@
+//! A request's head: parsed and checked before anything else sees it.
+//!
+//! What passes here is unambiguous: one reading of where the message ends (RFC 9112 §6.3), one host, a target in
+//! origin-form, no control bytes. What does not is a [`Refusal`], and the connection ends with it.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use http::Method;
+
+use super::{
+    Fields,
+    fields::{is, is_never_hop_by_hop, trim},
+};
+
+/// Header fields that a head can be told to hold at most; the parser keeps room for them on the stack.
+pub const MAX_HEADERS: usize = 256;
+
+/// What a head may measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the whole head. Default 64 KiB; more is 431.
+    pub max_header_bytes: usize,
+    /// Header fields, at most [`MAX_HEADERS`]. Default 200; more is 431.
+    pub max_headers: usize,
+    /// Bytes of the request target. Default 8 KiB; more is 414.
+    pub max_target_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_header_bytes: 64 << 10, max_headers: 200, max_target_bytes: 8 << 10 }
+    }
+}
+
+/// Why the front door answers a request itself and closes the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The message is malformed or can be read in two ways; says how.
+    Malformed(&'static str),
+    /// The head did not arrive in time.
+    Timeout,
+    /// The body is larger than `max_body_bytes`.
+    BodyTooLarge,
+    /// The target is longer than `max_target_bytes`.
+    TargetTooLong,
+    /// An expectation other than 100-continue.
+    Expectation,
+    /// The head is longer than `max_header_bytes`.
+    HeadTooLarge,
+    /// More fields than `max_headers`.
+    TooManyFields,
+    /// A transfer coding other than chunked, or CONNECT.
+    NotImplemented(&'static str),
+    /// A version of HTTP other than 1.0 and 1.1.
+    Version,
+}
+
+impl Refusal {
+    /// The status that says so (RFC 9110 §15.5, §15.6; RFC 6585 §5).
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Malformed(_) => 400,
+            Self::Timeout => 408,
+            Self::BodyTooLarge => 413,
+            Self::TargetTooLong => 414,
+            Self::Expectation => 417,
+            Self::HeadTooLarge | Self::TooManyFields => 431,
+            Self::NotImplemented(_) => 501,
+            Self::Version => 505,
+        }
+    }
+
+    /// What is wrong, for the client's developer.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed(how) | Self::NotImplemented(how) => how,
+            Self::Timeout => "the request head did not arrive in time",
+            Self::BodyTooLarge => "the request body is too large",
+            Self::TargetTooLong => "the request target is too long",
+            Self::Expectation => "only 100-continue can be expected",
+            Self::HeadTooLarge => "the request head is too large",
+            Self::TooManyFields => "the request has too many header fields",
+            Self::Version => "only HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here",
+        }
+    }
+}
+
+/// The protocol a request came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+    /// HTTP/2
+    Http2,
+}
+
+/// How a request's body is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none.
+    None,
+    /// So many bytes.
+    Length(u64),
+    /// Chunks, or an HTTP/2 stream that goes on after its head.
+    Chunked,
+}
+
+/// A request's head that passed every check.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    /// The method as sent; methods are case-sensitive.
+    pub method: Method,
+    /// The protocol it came by.
+    pub version: Version,
+    /// Path and query as sent, byte for byte; `*` for OPTIONS.
+    pub target: Bytes,
+    /// The authority that the request is for, as sent; empty only for HTTP/1.0 without Host.
+    pub host: Bytes,
+    /// How the body is delimited.
+    pub framing: Framing,
+    bytes: Bytes,
+    lines: Vec<Line>,
+}
+
+/// Where a field stands in the head's bytes.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    name: (u32, u32),
+    value: (u32, u32),
+}
+
+/// Looks for the end of a head in what has arrived: the bytes up to and with the empty line, or `None` if it is
+/// not there yet. The first `seen` bytes were looked at before.
+///
+/// # Errors
+/// At a line that does not end with CRLF: a parser that takes such lines and one that does not see different
+/// messages. When what has arrived is over a limit already.
+pub fn find_end(arrived: &[u8], seen: usize, limits: &Limits) -> Result<Option<usize>, Refusal> {
+    for at in memchr::memchr_iter(b'\n', &arrived[seen..]).map(|at| at + seen) {
+        if at == 0 || arrived[at - 1] != b'\r' {
+            return Err(Refusal::Malformed("a line does not end with CRLF"));
+        }
+        if at == 1 || (at >= 3 && arrived[at - 2] == b'\n') {
+            return if at + 1 > limits.max_header_bytes { Err(Refusal::HeadTooLarge) } else { Ok(Some(at + 1)) };
+        }
+    }
+    if arrived.len() > limits.max_header_bytes {
+        return Err(Refusal::HeadTooLarge);
+    }
+    // Room for the longest method and version around the target.
+    if arrived.len() > limits.max_target_bytes + 64 && memchr::memchr(b'\n', arrived).is_none() {
+        return Err(Refusal::TargetTooLong);
+    }
+    Ok(None)
+}
+
+impl RequestHead {
+    /// Reads an HTTP/1 head that ends with its empty line.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn parse(bytes: Bytes, limits: &Limits) -> Result<Self, Refusal> {
+        let mut slots = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+        let allowed = limits.max_headers.min(MAX_HEADERS);
+        let mut parsed = httparse::Request::new(&mut []);
+        match parsed.parse_with_uninit_headers(&bytes, &mut slots[..allowed]) {
+            Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
+            Ok(_) => return Err(Refusal::Malformed("the request head is malformed")),
+            Err(error) => return Err(refusal_of(error, &bytes)),
+        }
+        let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
+            return Err(Refusal::Malformed("the request line is incomplete"));
+        };
+        let base = bytes.as_ptr() as usize;
+        let range = |part: &[u8]| {
+            // A part of `bytes`, so both ends fit: heads are at most 1 MiB.
+            let start = (part.as_ptr() as usize).saturating_sub(base);
+            (start as u32, (start + part.len()) as u32)
+        };
+        let lines = parsed
+            .headers
+            .iter()
+            .map(|field| Line { name: range(field.name.as_bytes()), value: range(trim(field.value)) })
+            .collect();
+        let method =
+            Method::from_bytes(method.as_bytes()).map_err(|_| Refusal::Malformed("the method is malformed"))?;
+        let target = bytes.slice_ref(target.as_bytes());
+        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+        Self { method, version, target, host: Bytes::new(), framing: Framing::None, bytes, lines }.checked(limits)
+    }
+
+    /// Builds the head of an HTTP/2 request: pseudo-fields and fields, and whether a body follows.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it, as for HTTP/1.
+    pub fn from_h2<'a>(
+        method: Method,
+        target: &[u8],
+        authority: Option<&[u8]>,
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        has_body: bool,
+        limits: &Limits,
+    ) -> Result<Self, Refusal> {
+        let mut bytes = Vec::with_capacity(512);
+        let mut lines = Vec::with_capacity(16);
+        let mut push = |part: &[u8]| {
+            let start = bytes.len() as u32;
+            bytes.extend_from_slice(part);
+            (start, bytes.len() as u32)
+        };
+        let target = push(target);
+        // RFC 9113 §8.3.1: what is passed on as HTTP/1.1 gets its Host from :authority.
+        if let Some(authority) = authority {
+            lines.push(Line { name: push(b"host"), value: push(authority) });
+        }
+        for (name, value) in fields {
+            if is(name, "host") && authority.is_some() {
+                if !authority.is_some_and(|authority| authority.eq_ignore_ascii_case(value)) {
+                    return Err(Refusal::Malformed("Host and :authority differ"));
+                }
+                continue;
+            }
+            lines.push(Line { name: push(name), value: push(trim(value)) });
+        }
+        if lines.len() > limits.max_headers {
+            return Err(Refusal::TooManyFields);
+        }
+        let bytes = Bytes::from(bytes);
+        let target = bytes.slice(target.0 as usize..target.1 as usize);
+        let mut head =
+            Self { method, version: Version::Http2, target, host: Bytes::new(), framing: Framing::None, bytes, lines }
+                .checked(limits)?;
+        if has_body && head.framing == Framing::None {
+            head.framing = Framing::Chunked;
+        }
+        Ok(head)
+    }
+
+    /// Applies the checks that both protocols share, in the order of the wire.
+    fn checked(mut self, limits: &Limits) -> Result<Self, Refusal> {
+        if self.method == Method::CONNECT {
+            return Err(Refusal::NotImplemented("CONNECT is not offered here"));
+        }
+        if self.target.len() > limits.max_target_bytes {
+            return Err(Refusal::TargetTooLong);
+        }
+        let authority = self.normalise_target()?;
+        self.host = self.effective_host(authority)?;
+        self.framing = self.body_framing()?;
+        if self.members("connection").any(is_never_hop_by_hop) {
+            return Err(Refusal::Malformed("Connection names a field that belongs to the message"));
+        }
+        if self.get("expect").is_some_and(|value| !value.eq_ignore_ascii_case(b"100-continue")) {
+            return Err(Refusal::Expectation);
+        }
+        Ok(self)
+    }
+
+    /// Makes the target origin-form and returns the authority of an absolute one (RFC 9112 §3.2).
+    fn normalise_target(&mut self) -> Result<Option<Bytes>, Refusal> {
+        let target = self.target.clone();
+        if target.iter().any(|byte| *byte <= b' ' || *byte == 0x7f || *byte == b'#') {
+            return Err(Refusal::Malformed("the request target has a byte that no target can have"));
+        }
+        if target.first() == Some(&b'/') {
+            return Ok(None);
+        }
+        if target.as_ref() == b"*" {
+            return if self.method == Method::OPTIONS {
+                Ok(None)
+            } else {
+                Err(Refusal::Malformed("the target * is for OPTIONS only"))
+            };
+        }
+        let scheme = [b"http://".as_slice(), b"https://"]
+            .into_iter()
+            .find(|scheme| target.len() > scheme.len() && target[..scheme.len()].eq_ignore_ascii_case(scheme))
+            .ok_or(Refusal::Malformed("the request target must begin with / or be an http URL"))?;
+        let after = target.slice(scheme.len()..);
+        let end = after.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(after.len());
+        let path = after.slice(end..);
+        self.target = match path.first() {
+            None => Bytes::from_static(b"/"),
+            Some(b'?') => [b"/", path.as_ref()].concat().into(),
+            Some(_) => path,
+        };
+        Ok(Some(after.slice(..end)))
+    }
+
+    /// The one host of the request: that of an absolute target wins over Host (RFC 9112 §3.2.2).
+    fn effective_host(&self, authority: Option<Bytes>) -> Result<Bytes, Refusal> {
+        let mut hosts = self.all("host");
+        let field = hosts.next();
+        if hosts.next().is_some() {
+            return Err(Refusal::Malformed("more than one Host"));
+        }
+        if field.is_none() && self.version != Version::Http10 {
+            return Err(Refusal::Malformed("no Host"));
+        }
+        if let Some(field) = field.filter(|field| !is_authority(field)) {
+            return Err(Refusal::Malformed(if field.is_empty() { "an empty Host" } else { "Host is malformed" }));
+        }
+        match authority {
+            Some(authority) if is_authority(&authority) => Ok(authority),
+            Some(_) => Err(Refusal::Malformed("the authority of the request target is malformed")),
+            None => Ok(field.map(|field| self.bytes.slice_ref(field)).unwrap_or_default()),
+        }
+    }
+
+    /// How the body ends, or why that cannot be said for sure (RFC 9112 §6).
+    fn body_framing(&self) -> Result<Framing, Refusal> {
+        let length = self.content_length()?;
+        let mut codings = self.all("transfer-encoding");
+        let Some(coding) = codings.next() else {
+            return Ok(length.filter(|length| *length > 0).map_or(Framing::None, Framing::Length));
+        };
+        if self.version == Version::Http2 {
+            return Err(Refusal::Malformed("Transfer-Encoding in HTTP/2"));
+        }
+        if codings.next().is_some() {
+            return Err(Refusal::Malformed("more than one Transfer-Encoding"));
+        }
+        if self.version == Version::Http10 {
+            return Err(Refusal::Malformed("Transfer-Encoding in HTTP/1.0"));
+        }
+        if length.is_some() {
+            return Err(Refusal::Malformed("Transfer-Encoding and Content-Length"));
+        }
+        if coding.eq_ignore_ascii_case(b"chunked") {
+            return Ok(Framing::Chunked);
+        }
+        if coding.is_empty() || !coding.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
+            return Err(Refusal::Malformed("Transfer-Encoding is malformed"));
+        }
+        Err(Refusal::NotImplemented("the only transfer coding known here is chunked"))
+    }
+
+    fn content_length(&self) -> Result<Option<u64>, Refusal> {
+        let mut lengths = self.all("content-length");
+        let Some(length) = lengths.next() else { return Ok(None) };
+        if lengths.next().is_some() {
+            return Err(Refusal::Malformed("more than one Content-Length"));
+        }
+        // 18 digits always fit, and no body is that long.
+        if length.is_empty() || length.len() > 18 || !length.iter().all(u8::is_ascii_digit) {
+            return Err(Refusal::Malformed("Content-Length is malformed"));
+        }
+        Ok(Some(length.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'))))
+    }
+
+    /// Whether the connection may go on after the answer (RFC 9112 §9.3).
+    pub fn keeps_alive(&self) -> bool {
+        let mut options = self.members("connection");
+        match self.version {
+            Version::Http10 => options.any(|option| option.eq_ignore_ascii_case(b"keep-alive")),
+            _ => !options.any(|option| option.eq_ignore_ascii_case(b"close")),
+        }
+    }
+
+    /// Whether the client asks for another protocol on this connection (RFC 9110 §7.8).
+    pub fn asks_for_upgrade(&self) -> bool {
+        self.has("upgrade")
+    }
+
+    /// The path without the query.
+    pub fn path(&self) -> &[u8] {
+        let end = memchr::memchr(b'?', &self.target).unwrap_or(self.target.len());
+        &self.target[..end]
+    }
+
+    /// Writes the head as HTTP/1.1 in the one form that has a single reading: origin-form target, one Host.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        let version: &[u8] = if self.version == Version::Http10 { b" HTTP/1.0\r\n" } else { b" HTTP/1.1\r\n" };
+        for part in [self.method.as_str().as_bytes(), b" ", &self.target, version] {
+            out.extend_from_slice(part);
+        }
+        let host_first = (!self.host.is_empty()).then_some((b"Host".as_slice(), self.host.as_ref()));
+        for (name, value) in host_first.into_iter().chain(self.fields().filter(|(name, _)| !is(name, "host"))) {
+            for part in [name, b": ", value, b"\r\n"] {
+                out.extend_from_slice(part);
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// A head from its text, for tables of tests.
+    #[cfg(test)]
+    pub(crate) fn for_tests(text: &str) -> Self {
+        Self::parse(Bytes::copy_from_slice(text.as_bytes()), &Limits::default()).expect("a well-formed head")
+    }
+}
+
+impl Fields for RequestHead {
+    fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let part = |(start, end): (u32, u32)| &self.bytes[start as usize..end as usize];
+        self.lines.iter().map(move |line| (part(line.name), part(line.value)))
+    }
+}
+
+/// `host[:port]` with a registered name or an address (RFC 9110 §7.2), `_` allowed since container networks use it.
+/// Other bytes that a URI would allow in a name mean nothing to DNS and much to template engines.
+pub fn is_authority(authority: &[u8]) -> bool {
+    let (host, port) = match authority {
+        [b'[', rest @ ..] => match rest.iter().position(|byte| *byte == b']') {
+            Some(end) => (is_ipv6(&rest[..end]), &rest[end + 1..]),
+            None => return false,
+        },
+        _ => {
+            let end = authority.iter().position(|byte| *byte == b':').unwrap_or(authority.len());
+            (is_name(&authority[..end]), &authority[end..])
+        }
+    };
+    host && match port {
+        [] => true,
+        [b':', digits @ ..] => {
+            digits.len() <= 5
+                && digits.iter().all(u8::is_ascii_digit)
+                && digits.iter().fold(0u32, |sum, digit| sum * 10 + u32::from(digit - b'0')) <= 65535
+        }
+        _ => false,
+    }
+}
+
+fn is_ipv6(address: &[u8]) -> bool {
+    std::str::from_utf8(address).is_ok_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+}
+
+fn is_name(name: &[u8]) -> bool {
+    !name.is_empty()
+        && name.len() <= 255
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%'))
+}
+
+/// What the parser's error means to the client.
+fn refusal_of(error: httparse::Error, bytes: &[u8]) -> Refusal {
+    match error {
+        httparse::Error::TooManyHeaders => Refusal::TooManyFields,
+        httparse::Error::Version if names_another_version(bytes) => Refusal::Version,
+        httparse::Error::Version => Refusal::Malformed("the request line must end with an HTTP version"),
+        httparse::Error::HeaderName => Refusal::Malformed("a field name is malformed"),
+        httparse::Error::HeaderValue => Refusal::Malformed("a field value has a control byte"),
+        _ => Refusal::Malformed("the request line is malformed"),
+    }
+}
+
+/// Whether the request line ends with a well-formed version, `HTTP/` digit `.` digit (RFC 9112 §2.3).
+fn names_another_version(bytes: &[u8]) -> bool {
+    let end = memchr::memchr(b'\r', bytes).unwrap_or(bytes.len());
+    matches!(&bytes[..end], [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+        if major.is_ascii_digit() && minor.is_ascii_digit())
+}

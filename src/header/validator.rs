@@ -1,0 +1,87 @@
+//! Validators and the preconditions that ask for them (RFC 9110 §8.8, §13).
+
+use super::{Fields, date, fields::trim};
+
+/// Whether a client's precondition is met by a copy it already has, so that 304 is the answer.
+///
+/// `If-None-Match` counts alone when it is there (RFC 9110 §13.1.3), by weak comparison (§13.1.2).
+/// `etag` and `last_modified` are the fields of the response that would be sent.
+pub fn not_modified<M: Fields>(request: &M, etag: Option<&[u8]>, last_modified: Option<&[u8]>) -> bool {
+    if request.has("if-none-match") {
+        return request.all("if-none-match").any(|line| matches_weakly(line, etag));
+    }
+    let since = request.get("if-modified-since").and_then(date::parse);
+    let modified = last_modified.and_then(date::parse);
+    matches!((since, modified), (Some(since), Some(modified)) if modified <= since)
+}
+
+/// Whether a list of entity tags has this one, or is `*`. A malformed list has only what stands before the fault.
+fn matches_weakly(list: &[u8], etag: Option<&[u8]>) -> bool {
+    if trim(list) == b"*" {
+        // What is there to answer with exists: a stored response is a current representation.
+        return true;
+    }
+    let Some(etag) = etag.map(opaque) else { return false };
+    tags(list).any(|tag| tag == etag)
+}
+
+/// An entity tag without its weakness: weak comparison looks at the rest (RFC 9110 §8.8.3.2).
+fn opaque(etag: &[u8]) -> &[u8] {
+    etag.strip_prefix(b"W/").unwrap_or(etag)
+}
+
+/// The opaque parts of the tags in a list, quotes included. Commas are legal inside quotes.
+fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        let start = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b','))?;
+        let tag = opaque(&rest[start..]);
+        if tag.first() != Some(&b'"') {
+            return None;
+        }
+        let end = tag[1..].iter().position(|byte| *byte == b'"')? + 2;
+        rest = &tag[end..];
+        Some(&tag[..end])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::RequestHead;
+
+    fn fresh_copy(fields: &str, etag: Option<&str>, last_modified: Option<&str>) -> bool {
+        let request = RequestHead::for_tests(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        not_modified(&request, etag.map(str::as_bytes), last_modified.map(str::as_bytes))
+    }
+
+    const NOV_6: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const NOV_7: &str = "Mon, 07 Nov 1994 08:49:37 GMT";
+
+    macro_rules! table {
+        ($($name:ident: $fields:expr, $etag:expr, $modified:expr => $expected:expr;)+) => {
+            $(#[test] fn $name() { assert_eq!(fresh_copy(&$fields, $etag, $modified), $expected); })+
+        };
+    }
+
+    table! {
+        no_precondition: "", Some("\"a\""), Some(NOV_6) => false;
+        same_tag: "If-None-Match: \"a\"\r\n", Some("\"a\""), None => true;
+        weak_against_strong: "If-None-Match: W/\"a\"\r\n", Some("\"a\""), None => true;
+        strong_against_weak: "If-None-Match: \"a\"\r\n", Some("W/\"a\""), None => true;
+        other_tag: "If-None-Match: \"b\"\r\n", Some("\"a\""), None => false;
+        second_of_a_list: "If-None-Match: \"b\", \"a\"\r\n", Some("\"a\""), None => true;
+        second_line: "If-None-Match: \"b\"\r\nIf-None-Match: \"a\"\r\n", Some("\"a\""), None => true;
+        comma_inside_a_tag: "If-None-Match: \"x,\", \"a,b\"\r\n", Some("\"a,b\""), None => true;
+        star: "If-None-Match: *\r\n", None, None => true;
+        unquoted_matches_nothing: "If-None-Match: a\r\n", Some("\"a\""), None => false;
+        unclosed_matches_nothing: "If-None-Match: \"a\r\n", Some("\"a\""), None => false;
+        no_tag_to_match: "If-None-Match: \"a\"\r\n", None, None => false;
+        tag_wins_over_date: format!("If-None-Match: \"b\"\r\nIf-Modified-Since: {NOV_7}\r\n"), Some("\"a\""), Some(NOV_6) => false;
+        not_modified_since: format!("If-Modified-Since: {NOV_7}\r\n"), None, Some(NOV_6) => true;
+        same_second: format!("If-Modified-Since: {NOV_6}\r\n"), None, Some(NOV_6) => true;
+        modified_since: format!("If-Modified-Since: {NOV_6}\r\n"), None, Some(NOV_7) => false;
+        nonsense_date_is_ignored: "If-Modified-Since: x\r\n", None, Some(NOV_6) => false;
+        no_last_modified: format!("If-Modified-Since: {NOV_7}\r\n"), None, None => false;
+    }
+}
