@@ -1,26 +1,36 @@
 //! Which policy a request falls under, and which endpoint name its figures are kept under.
+//!
+//! `route` is what the configuration names; `endpoint` is the template that a path is folded into.
+
+mod endpoint;
+mod glob;
 
 use std::time::Duration;
+
+use http::Method;
+
+pub use endpoint::endpoint;
+pub use glob::matches;
 
 /// One `[[route]]` of the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// The route's name, shown on the response and in the statistics.
+    /// The route's name, shown in the statistics.
     pub name: String,
-    /// The paths it matches: `*` stands for one segment's characters, `**` for anything.
+    /// The paths it matches: `*` stands for characters of one segment, `**` for any.
     pub path: String,
-    /// The methods it matches; empty stands for all.
-    pub methods: Vec<http::Method>,
+    /// The methods it matches; empty stands for all. GET stands for HEAD too.
+    pub methods: Vec<Method>,
     /// What is done with its requests.
     pub policy: Policy,
 }
 
-/// What is done with a request's answer.
+/// What the operator says about a route's requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// `false`: neither looked up nor stored.
+    /// `false`: neither looked up in the cache nor stored.
     pub cache: bool,
-    /// Freshness where the origin gives none.
+    /// Freshness where the origin states none.
     pub ttl: Option<Duration>,
     /// The answer is the same for everyone: Cookie and Authorization do not count.
     pub public: bool,
@@ -32,6 +42,50 @@ impl Default for Policy {
     }
 }
 
-/// Finds the policy and the endpoint name of a request.
+/// Finds the policy of a request.
 #[derive(Debug, Default)]
-pub struct Routes {}
+pub struct Routes {
+    routes: Vec<Route>,
+    otherwise: Policy,
+}
+
+impl Routes {
+    /// The routes in the order of the file; the first that matches counts.
+    pub fn new(routes: Vec<Route>) -> Self {
+        Self { routes, otherwise: Policy::default() }
+    }
+
+    /// The policy for a method and a path (without its query).
+    pub fn policy(&self, method: &Method, path: &[u8]) -> &Policy {
+        self.routes.iter().find(|route| route.takes(method, path)).map_or(&self.otherwise, |route| &route.policy)
+    }
+}
+
+impl Route {
+    fn takes(&self, method: &Method, path: &[u8]) -> bool {
+        let listed = |method: &Method| self.methods.iter().any(|listed| listed == method);
+        let method = self.methods.is_empty() || listed(method) || (method == Method::HEAD && listed(&Method::GET));
+        method && matches(self.path.as_bytes(), path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(path: &str, methods: &[Method], ttl: u64) -> Route {
+        let policy = Policy { ttl: Some(Duration::from_secs(ttl)), ..Policy::default() };
+        Route { name: path.into(), path: path.into(), methods: methods.to_vec(), policy }
+    }
+
+    #[test]
+    fn the_first_match_counts() {
+        let routes = Routes::new(vec![route("/api/new/*", &[], 1), route("/api/**", &[Method::GET], 2)]);
+        let ttl = |method: Method, path: &str| routes.policy(&method, path.as_bytes()).ttl.map(|ttl| ttl.as_secs());
+        assert_eq!(ttl(Method::GET, "/api/new/x"), Some(1));
+        assert_eq!(ttl(Method::GET, "/api/old"), Some(2));
+        assert_eq!(ttl(Method::HEAD, "/api/old"), Some(2));
+        assert_eq!(ttl(Method::POST, "/api/old"), None);
+        assert_eq!(ttl(Method::GET, "/"), None);
+    }
+}

@@ -1,0 +1,108 @@
+//! Folding paths into endpoint names, so that `/users/1` and `/users/2` are one line in the statistics.
+
+use std::sync::Arc;
+
+/// Paths of no route: what a scanner asks for is not an endpoint of the app.
+const UNMATCHED: &str = "_unmatched";
+
+/// At most this many segments and bytes of a path are told apart.
+const MAX_SEGMENTS: usize = 12;
+/// A longer segment is no word of a developer.
+const MAX_SEGMENT_BYTES: usize = 40;
+
+/// The endpoint name of a path (without its query) that was answered with this status.
+///
+/// Segments that look like ids, UUIDs, hashes, dates or free text become placeholders; nothing that a person typed
+/// or a secret link holds is meant to stay. A path that the app does not know has no name of its own.
+pub fn endpoint(path: &[u8], status: u16) -> Arc<str> {
+    if matches!(status, 404 | 405) {
+        return UNMATCHED.into();
+    }
+    let Some(rest) = path.strip_prefix(b"/") else { return String::from_utf8_lossy(path).into() };
+    let mut name = String::with_capacity(path.len() + 8);
+    for (at, segment) in rest.split(|byte| *byte == b'/').enumerate() {
+        name.push('/');
+        if at == MAX_SEGMENTS {
+            name.push_str("**");
+            break;
+        }
+        name.push_str(folded(segment));
+    }
+    name.into()
+}
+
+/// A segment, or the placeholder that it is folded into.
+fn folded(segment: &[u8]) -> &str {
+    let digits = segment.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let hex = segment.iter().all(u8::is_ascii_hexdigit);
+    let plain = segment.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
+    match std::str::from_utf8(segment) {
+        Ok("") => "",
+        _ if digits == segment.len() => "{id}",
+        _ if is_uuid(segment) => "{uuid}",
+        _ if is_date(segment) => "{date}",
+        _ if hex && digits > 0 && segment.len() >= 8 => "{hash}",
+        // Letters and digits mixed over such a length are a token, not a word.
+        _ if !plain || segment.len() > MAX_SEGMENT_BYTES || (digits >= 4 && segment.len() >= 20) => "{slug}",
+        Ok(word) => word,
+        Err(_) => "{slug}",
+    }
+}
+
+/// `8-4-4-4-12` hexadecimal digits (RFC 9562 §4).
+fn is_uuid(segment: &[u8]) -> bool {
+    segment.len() == 36
+        && segment.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// `2026-02-05`
+fn is_date(segment: &[u8]) -> bool {
+    segment.len() == 10
+        && segment.iter().enumerate().all(|(at, byte)| match at {
+            4 | 7 => *byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table() {
+        for (path, expected) in [
+            ("/", "/"),
+            ("/users", "/users"),
+            ("/users/", "/users/"),
+            ("/users/17", "/users/{id}"),
+            ("/users/17/posts/4", "/users/{id}/posts/{id}"),
+            ("/o/6f1c2b1a-8f0e-4b0e-9b1a-2f3c4d5e6f70", "/o/{uuid}"),
+            ("/c/9fceb02d0ae598e95dc970b74767f19372d61af8", "/c/{hash}"),
+            ("/day/2026-02-05", "/day/{date}"),
+            ("/reset/MTIzNDU2Nzg5MGFiY2RlZmdo", "/reset/{slug}"),
+            ("/p/caf%C3%A9", "/p/{slug}"),
+            ("/p/jo@example.org", "/p/{slug}"),
+            ("/api/v2/products", "/api/v2/products"),
+            ("/facade", "/facade"),
+            ("/static/app.css", "/static/app.css"),
+            ("*", "*"),
+            ("/a/b/c/d/e/f/g/h/i/j/k/l/m/n", "/a/b/c/d/e/f/g/h/i/j/k/l/**"),
+        ] {
+            assert_eq!(&*endpoint(path.as_bytes(), 200), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_the_app_does_not_know_has_no_name() {
+        assert_eq!(&*endpoint(b"/wp-login.php", 404), "_unmatched");
+        assert_eq!(&*endpoint(b"/users", 405), "_unmatched");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_folded() {
+        assert_eq!(&*endpoint(b"/a/\xff\"\n", 200), "/a/{slug}");
+    }
+}
