@@ -42,11 +42,16 @@ fn folded(segment: &[u8]) -> &str {
         _ if is_uuid(segment) => "{uuid}",
         _ if is_date(segment) => "{date}",
         _ if hex && digits > 0 && segment.len() >= 8 => "{hash}",
-        // Letters and digits mixed over such a length are a token, not a word.
-        _ if !plain || segment.len() > MAX_SEGMENT_BYTES || (digits >= 4 && segment.len() >= 20) => "{slug}",
+        _ if !plain || segment.len() > MAX_SEGMENT_BYTES || is_token(segment, digits) => "{slug}",
         Ok(word) => word,
         Err(_) => "{slug}",
     }
+}
+
+/// Letters and digits mixed over such a length are a token, not a word.
+fn is_token(segment: &[u8], digits: usize) -> bool {
+    let unbroken = segment.iter().all(u8::is_ascii_alphanumeric);
+    (unbroken && digits > 0 && segment.len() >= 16) || (digits >= 4 && segment.len() >= 20)
 }
 
 /// `8-4-4-4-12` hexadecimal digits (RFC 9562 §4).
