@@ -195,7 +195,7 @@ impl<'d> Section<'d> {
                 other => Err(Fault::Texts.but_given(other)),
             })
         };
-        // Every item is read, so that each one's problem is named; with one of them missing the list is not what it says.
+        // Every item is read, so that each one's problem is named; without one of them the list is not what it says.
         let list: Vec<_> = items.into_iter().map(read).collect();
         Some(self.given(key, value).with(list.into_iter().collect::<Option<_>>()?))
     }
