@@ -25,7 +25,7 @@ const BUFFER_WHILE_READ: usize = 1024;
 ///
 /// Folding a sample costs more than a request should pay on its way, and a table that all threads write to makes them
 /// queue. So a sample is only put into its thread's buffer, under a lock that nobody else wants at that moment, and
-/// every [`BUFFER`]th request folds. Locks are those of `parking_lot`, not of tokio: nothing is awaited under them.
+/// every 128th request folds. Locks are those of `parking_lot`, not of tokio: nothing is awaited under them.
 /// Whoever takes both locks takes the buffer's first.
 #[derive(Debug)]
 pub struct Profiler {
