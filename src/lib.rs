@@ -2,6 +2,7 @@
 //!
 //! # Map
 //!
+//! - [`cli`]: the command line, and where the settings come from.
 //! - [`config`]: `proxy.toml` read into what the program believes, with every problem named at once.
 //! - [`header`]: the vocabulary of HTTP: heads, Cache-Control, dates, validators, forwarding fields.
 //! - [`route`]: which policy and which endpoint name a request has.
@@ -29,6 +30,7 @@
 pub mod admin;
 pub mod app;
 pub mod cache;
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod header;

@@ -1,2 +1,17 @@
-//! x
-fn main() {}
+//! The `pacecar` program: does what the command line asks for.
+
+use std::process::ExitCode;
+
+use pacecar::{
+    app,
+    cli::{self, Action},
+    demo,
+};
+
+fn main() -> ExitCode {
+    match cli::action() {
+        Action::Serve(config) => app::run(*config),
+        Action::Demo(listen) => demo::run(listen),
+        Action::Exit(code) => code,
+    }
+}

@@ -1,6 +1,29 @@
-//! The admin port: JSON, metrics, health.
+//! The admin port: JSON, metrics, health. It only reads, and shows everywhere the same snapshots.
+//!
+//! - `router`: the table of endpoints; `api`: one function for each; `query`: parameters; `view`: what the JSON looks like.
+//! - `metrics`: the same figures for Prometheus; `exposition`: how metric families are put together.
+//! - `guard`: what holds for every request: whose Host is answered, which headers every answer has, what a panic costs.
+//! - `problem`: every error, as RFC 9457 has it.
+//! - `serve`: the listener with its bounds; `patience`: the one of them that hyper lacks.
+
+mod api;
+mod exposition;
+mod guard;
+mod metrics;
+mod patience;
+mod problem;
+mod query;
+mod router;
+mod serve;
+mod view;
+
+#[cfg(test)]
+mod fixture;
 
 use std::net::SocketAddr;
+
+pub use router::router;
+pub use serve::serve;
 
 /// The settings of `[admin]`.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,35 @@
 //! `proxy.toml` read into what the program believes.
+//!
+//! Two forms and one door: `file` is what the file says, [`Config`] what the program believes, and [`Config::parse`]
+//! the way from one to the other. All problems of a configuration are found at once, and none of them later than here:
+//! `problem` is how they are printed, `contradiction` what no value alone can show.
+
+mod address;
+mod contradiction;
+mod file;
+mod memory;
+mod print;
+mod problem;
+mod section;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::{
+    fs,
+    io::{self, Read},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use file::{File, List, MaxBytes};
+use problem::{Fault, Place, Problem};
+pub use problem::{Given, Problems};
 
 use crate::{admin, cache, profile, route, server};
+
+/// A longer file is not a configuration: reading it whole would only cost memory.
+const LONGEST_FILE: u64 = 1 << 20;
 
 /// What the program believes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,4 +44,220 @@ pub struct Config {
     pub routes: Vec<route::Route>,
     /// `[profile]`.
     pub profile: profile::Settings,
+    /// `[tasks]`.
+    pub tasks: Tasks,
+}
+
+/// The settings of `[tasks]`. They are judged and kept; nothing is done with them until a route allows async.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tasks {
+    /// The file that tasks are kept in across restarts. Default: none.
+    pub store: Option<PathBuf>,
+}
+
+/// Where settings come from. What is given outside the file beats what the file says.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// The file.
+    pub file: Source,
+    /// One address to listen on, in place of `server.listen`.
+    pub listen: Option<Given<String>>,
+    /// The app's URL, in place of `server.upstream`.
+    pub upstream: Option<Given<String>>,
+}
+
+/// The file that settings come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It has to be there.
+    Named(PathBuf),
+    /// Where it is not there, the defaults hold.
+    IfThere(PathBuf),
+}
+
+impl Config {
+    /// Reads everything that the sources say, or names everything that is wrong with it.
+    ///
+    /// Reads the limit of the control group as well, and the files that the configuration names.
+    pub fn load(sources: Sources) -> Result<Config, Problems> {
+        let (path, text) = match &sources.file {
+            Source::Named(path) => (path, read(path)),
+            Source::IfThere(path) => (path, read(path).or_else(nothing_if_absent)),
+        };
+        let name = path.display().to_string();
+        let (mut file, mut problems) = match text {
+            Ok(text) => File::parse(&text),
+            Err(error) => (File::default(), vec![Problem::at(Place::File, Fault::Unreadable(error.to_string()))]),
+        };
+        override_file(&mut file, sources, &mut problems);
+        Config::judge(name, &file, problems, memory::limit())
+    }
+
+    /// Reads the text of a file that problems call `name`. `memory_limit` is what the process may take, in bytes;
+    /// a quarter of it is what `cache.max_bytes = "auto"` comes to.
+    pub fn parse(name: &str, text: &[u8], memory_limit: Option<u64>) -> Result<Config, Problems> {
+        let (file, problems) = File::parse(text);
+        Config::judge(name.into(), &file, problems, memory_limit)
+    }
+
+    /// `problems` are those that have been found so far.
+    fn judge(
+        name: String,
+        file: &File,
+        mut problems: Vec<Problem>,
+        memory_limit: Option<u64>,
+    ) -> Result<Config, Problems> {
+        let config = Config::believe(file, memory::auto_bytes(memory_limit));
+        // Where a value could not be read, its default is not what was meant, and contradicts nothing.
+        let complete = problems.is_empty().then_some(&config);
+        problems.extend(contradiction::all(file, complete));
+        if problems.is_empty() { Ok(config) } else { Err(Problems::new(name, problems)) }
+    }
+
+    /// The door from what the file says to what the program believes. `auto` is what `max_bytes = "auto"` comes to.
+    fn believe(file: &File, auto: u64) -> Config {
+        Config {
+            server: server_settings(&file.server),
+            admin: admin::Settings { listen: or(&file.admin_listen, admin::Settings::default().listen) },
+            cache: cache_settings(&file.cache, auto),
+            routes: file.routes.iter().map(route_settings).collect(),
+            profile: profile_settings(&file.profile),
+            tasks: Tasks { store: given(&file.tasks_store) },
+        }
+    }
+}
+
+/// Reads one address to listen on, from outside any file; of `localhost`, the IPv4 one.
+pub fn listen_address(given: Given<String>) -> Result<SocketAddr, Problems> {
+    let listen = given.parse(address::listen).map_err(|problem| Problems::new("", vec![problem]))?;
+    Ok(listen.value[0])
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = vec![];
+    fs::File::open(path)?.take(LONGEST_FILE + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LONGEST_FILE {
+        return Err(io::Error::other(format!("longer than {LONGEST_FILE} bytes")));
+    }
+    Ok(text)
+}
+
+fn nothing_if_absent(error: io::Error) -> io::Result<Vec<u8>> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(vec![]) } else { Err(error) }
+}
+
+fn override_file(file: &mut File, outside: Sources, problems: &mut Vec<Problem>) {
+    if let Some(listen) = outside.listen {
+        match listen.parse(address::listen) {
+            Ok(listen) => file.server.listen = Some(listen.clone().with(vec![listen])),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if let Some(upstream) = outside.upstream {
+        match upstream.parse(address::upstream) {
+            Ok(upstream) => file.server.upstream = Some(upstream),
+            Err(problem) => problems.push(problem),
+        }
+    }
+}
+
+fn server_settings(file: &file::Server) -> server::Settings {
+    let default = server::Settings::default();
+    server::Settings {
+        listen: file.listen.as_ref().map_or(default.listen, addresses),
+        tls: tls_settings(&file.tls),
+        upstream: or(&file.upstream, default.upstream),
+        host: given(&file.host),
+        trusted_proxies: file.trusted_proxies.as_ref().map_or(default.trusted_proxies, items),
+        max_connections: or(&file.max_connections, default.max_connections),
+        max_connections_per_ip: given(&file.max_connections_per_ip),
+        upstream_connections: or(&file.upstream_connections, default.upstream_connections),
+        limits: limits(file, default.limits),
+        max_body_bytes: given(&file.max_body_bytes),
+        timeouts: timeouts(&file.timeouts, default.timeouts),
+    }
+}
+
+fn limits(file: &file::Server, default: server::Limits) -> server::Limits {
+    // Both sizes are a MiB at most, so that nothing is cut off here.
+    let max_header_bytes = given(&file.max_header_bytes).map_or(default.max_header_bytes, |bytes| bytes as usize);
+    server::Limits {
+        max_header_bytes,
+        max_headers: or(&file.max_headers, default.max_headers),
+        // A target is part of the head: where only the head's limit is lowered, the default follows it.
+        max_target_bytes: given(&file.max_target_bytes)
+            .map_or(default.max_target_bytes.min(max_header_bytes), |bytes| bytes as usize),
+    }
+}
+
+fn timeouts(file: &file::Timeouts, default: server::Timeouts) -> server::Timeouts {
+    server::Timeouts {
+        connect: or(&file.connect, default.connect),
+        header: or(&file.header, default.header),
+        read: or(&file.read, default.read),
+        write: or(&file.write, default.write),
+        idle: or(&file.idle, default.idle),
+        drain: or(&file.drain, default.drain),
+    }
+}
+
+fn tls_settings(file: &file::Tls) -> Option<server::Tls> {
+    let listen = addresses(file.listen.as_ref()?);
+    Some(server::Tls { listen, cert: given(&file.cert)?, key: given(&file.key)? })
+}
+
+fn cache_settings(file: &file::Cache, auto: u64) -> cache::Settings {
+    let default = cache::Settings::default();
+    let max_bytes = match given(&file.max_bytes) {
+        Some(MaxBytes::Bytes(bytes)) => bytes,
+        Some(MaxBytes::Auto) | None => auto,
+    };
+    cache::Settings {
+        max_bytes,
+        max_entries: given(&file.max_entries).map_or(default.max_entries, |entries| entries as u64),
+        // What cannot fit is not stored: where the store is small, by the machine or by choice, so is the largest body.
+        max_object_bytes: or(&file.max_object_bytes, default.max_object_bytes).min(max_bytes),
+        default_ttl: or(&file.default_ttl, default.default_ttl),
+        lock_timeout: or(&file.lock_timeout, default.lock_timeout),
+        uncacheable_ttl: or(&file.uncacheable_ttl, default.uncacheable_ttl),
+        ignore_cookies: file.ignore_cookies.as_ref().map_or(default.ignore_cookies, items),
+    }
+}
+
+fn route_settings(file: &file::Route) -> route::Route {
+    let default = route::Policy::default();
+    route::Route {
+        name: file.name().value.clone(),
+        path: file.path.value.clone(),
+        methods: file.methods.as_ref().map(items).unwrap_or_default(),
+        policy: route::Policy {
+            cache: or(&file.cache, default.cache),
+            ttl: given(&file.ttl),
+            public: or(&file.public, default.public),
+        },
+    }
+}
+
+fn profile_settings(file: &file::Profile) -> profile::Settings {
+    let default = profile::Settings::default();
+    profile::Settings {
+        slow: or(&file.slow, default.slow),
+        max_endpoints: or(&file.max_endpoints, default.max_endpoints),
+    }
+}
+
+fn given<T: Clone>(given: &Option<Given<T>>) -> Option<T> {
+    given.as_ref().map(|given| given.value.clone())
+}
+
+fn or<T: Clone>(given: &Option<Given<T>>, default: T) -> T {
+    given.as_ref().map_or(default, |given| given.value.clone())
+}
+
+fn items<T: Clone>(list: &List<T>) -> Vec<T> {
+    list.value.iter().map(|item| item.value.clone()).collect()
+}
+
+fn addresses(list: &List<Vec<SocketAddr>>) -> Vec<SocketAddr> {
+    list.value.iter().flat_map(|item| item.value.iter().copied()).collect()
 }

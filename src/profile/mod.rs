@@ -1,13 +1,38 @@
 //! Percentiles per endpoint without a second system: one [`Sample`] per request, merged on reading.
+//!
+//! [`Profiler::record`] puts a sample into a buffer; full buffers are folded into the table of endpoints, and
+//! [`Profiler::snapshot`] folds what is left and copies the table. Whoever reads, be it JSON or metrics, computes from
+//! that copy, so that all of them show the same figures. Everything is counted since the start.
+//!
+//! - `sample`: what a request tells; `profiler`: the buffers; `table`: the bounded table of endpoints.
+//! - `figures`: what is counted for one endpoint, made of `latency` (percentiles) and `histogram` (fixed buckets).
+//! - `slow`: the slowest single requests.
 
-use std::{sync::Arc, time::Duration};
+mod figures;
+mod histogram;
+mod latency;
+mod profiler;
+mod sample;
+mod slow;
+mod table;
+
+use std::time::Duration;
+
+pub use figures::{Figures, STATUSES_PER_ENDPOINT, Statuses};
+pub use histogram::{BOUNDS, Histogram};
+pub use latency::{Latency, Summary};
+pub use profiler::Profiler;
+pub use sample::{CacheUse, Sample};
+pub use slow::{SLOWEST_KEPT, SlowRequest};
+pub use table::{Endpoint, OTHER, Snapshot};
 
 /// What the profiler keeps and flags.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// A request at least this long counts as slow. Default 500 ms.
     pub slow: Duration,
-    /// At most this many endpoints are told apart; the rest counts as `_other`. Default 500.
+    /// At most this many endpoints, which are a path template and a method, are told apart; the rest counts as
+    /// `_other`. Default 500.
     pub max_endpoints: usize,
 }
 
@@ -15,50 +40,4 @@ impl Default for Settings {
     fn default() -> Self {
         Self { slow: Duration::from_millis(500), max_endpoints: 500 }
     }
-}
-
-/// How the cache took part in a request, as far as timing is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CacheUse {
-    /// Answered from the store.
-    Hit,
-    /// The cache looked and had to ask the origin.
-    Miss,
-    /// The request was none of the cache's business.
-    Bypass,
-}
-
-/// What one finished request tells the profiler.
-#[derive(Clone, Debug)]
-pub struct Sample {
-    /// The endpoint's name, such as `/users/{id}`.
-    pub endpoint: Arc<str>,
-    /// The request's method; what is not among the nine standard ones is shown as `_OTHER`.
-    pub method: http::Method,
-    /// The status that the client was sent, 100 to 999.
-    pub status: u16,
-    /// How the cache took part.
-    pub cache: CacheUse,
-    /// First byte of the request in to last byte of the answer out, as the client sees it.
-    pub duration: Duration,
-    /// From sending the request to the origin until its response head, if the origin was asked for this request.
-    pub upstream_first_byte: Option<Duration>,
-    /// Body bytes sent to the client.
-    pub bytes: u64,
-    /// The client or the origin went away before the end: counted, but kept out of the percentiles.
-    pub aborted: bool,
-}
-
-/// Takes one [`Sample`] per request and answers with percentiles.
-#[derive(Debug)]
-pub struct Profiler {}
-
-impl Profiler {
-    /// An empty profiler.
-    pub fn new(_settings: Settings) -> Self {
-        Self {}
-    }
-
-    /// Takes a sample: short, never awaits.
-    pub fn record(&self, _sample: Sample) {}
 }

@@ -1,0 +1,198 @@
+//! One function per endpoint: take a snapshot, show it.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{Method, StatusCode, Uri, header::CONTENT_TYPE},
+    response::IntoResponse,
+};
+
+use super::{
+    metrics,
+    problem::Problem,
+    query::Parameters,
+    view::{CacheStats, Overview, Slowest},
+};
+use crate::state;
+
+type Shared = State<Arc<state::State>>;
+
+/// The process can answer. It says nothing about the app: who restarts the sidecar does not repair the app.
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// The process wants traffic.
+pub(super) async fn readyz(State(state): Shared) -> impl IntoResponse {
+    if state.draining.begun() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ok\n") }
+}
+
+/// Everything for Prometheus.
+pub(super) async fn metrics(State(state): Shared, uri: Uri) -> Result<impl IntoResponse, Problem> {
+    let text = apart(move || metrics::text(&state)).await.map_err(|error| {
+        tracing::error!(%error, "metrics could not be written");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, &uri, "metrics could not be written; the log says why")
+    })?;
+    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
+}
+
+/// What the cache did since the start, and what it holds.
+pub(super) async fn cache_stats(State(state): Shared, uri: Uri) -> Result<Json<CacheStats>, Problem> {
+    parameters(&uri, &[])?;
+    Ok(Json(CacheStats::from(&state.cache.snapshot())))
+}
+
+/// All endpoints together.
+pub(super) async fn overview(State(state): Shared, uri: Uri) -> Result<Json<Overview>, Problem> {
+    parameters(&uri, &[])?;
+    Ok(Json(apart(move || Overview::from(&state.profiler.snapshot())).await))
+}
+
+/// The slowest endpoints, and the slowest single requests.
+pub(super) async fn slowest(State(state): Shared, uri: Uri) -> Result<Json<Slowest>, Problem> {
+    let parameters = parameters(&uri, &["limit", "by"])?;
+    let limit = parameters.limit().map_err(|detail| bad_request(&uri, detail))?;
+    let by = parameters.by().map_err(|detail| bad_request(&uri, detail))?;
+    Ok(Json(apart(move || Slowest::new(&state.profiler.snapshot(), limit, by)).await))
+}
+
+/// There is no such endpoint.
+pub(super) async fn not_found(uri: Uri) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, &uri, "there is nothing at this address")
+}
+
+/// There is, but not with this method. RFC 9110 §15.5.6 asks for Allow, which the router adds.
+pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{method}: expected one of the methods in Allow");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, &uri, detail)
+}
+
+/// Reckons on a thread for such work: a full table takes milliseconds, in which an event loop would answer nobody.
+async fn apart<T: Send + 'static>(reckon: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(reckon).await {
+        Ok(reckoned) => reckoned,
+        // Blocking work is not cancelled once begun, so that this is its panic, which the guard answers and counts.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+fn parameters(uri: &Uri, known: &[&str]) -> Result<Parameters, Problem> {
+    Parameters::of(uri, known).map_err(|detail| bad_request(uri, detail))
+}
+
+fn bad_request(uri: &Uri, detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, uri, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::fixture::{Exchange, empty_state, used_state};
+
+    #[tokio::test]
+    async fn cache_stats_before_the_first_request() {
+        Exchange::get("/performance/cache/stats").with(&empty_state()).await.assert_json(
+            r#"{"hits":0,"misses":0,"stale":0,"revalidated":0,"bypassed":0,"collapsed":0,"hit_rate_percent":null,
+            "entries":0,"max_entries":0,"bytes":0,"max_bytes":0,
+            "evictions":{"capacity":0,"expired":0,"purged":0},
+            "stores":{"stored":0,"rejected":{"no-store":0,"private":0,"no-cache":0,"no-freshness":0,"expired":0,
+            "set-cookie":0,"cookie":0,"authorization":0,"status":0,"vary-star":0,"too-large":0,"truncated":0,
+            "no-room":0,"lock-timeout":0,"purged":0}},
+            "bypasses":{"method":0,"body":0,"disabled":0,"cookie":0,"authorization":0,"request-no-store":0,
+            "conditional":0,"unkeyed-field":0,"hit-for-miss":0,"head":0}}"#,
+        );
+    }
+
+    #[tokio::test]
+    async fn cache_stats_of_a_used_cache() {
+        Exchange::get("/performance/cache/stats").with(&used_state()).await.assert_json(
+            r#"{"hits":2,"misses":1,"stale":1,"revalidated":0,"bypassed":1,"collapsed":1,"hit_rate_percent":80.0,
+            "entries":0,"max_entries":0,"bytes":0,"max_bytes":0,
+            "evictions":{"capacity":0,"expired":0,"purged":1},
+            "stores":{"stored":1,"rejected":{"no-store":0,"private":1,"no-cache":0,"no-freshness":0,"expired":0,
+            "set-cookie":0,"cookie":0,"authorization":0,"status":0,"vary-star":0,"too-large":1,"truncated":0,
+            "no-room":0,"lock-timeout":0,"purged":0}},
+            "bypasses":{"method":0,"body":0,"disabled":0,"cookie":1,"authorization":0,"request-no-store":0,
+            "conditional":0,"unkeyed-field":0,"hit-for-miss":0,"head":0}}"#,
+        );
+    }
+
+    #[tokio::test]
+    async fn overview_before_the_first_request() {
+        Exchange::get("/performance/profile/overview").with(&empty_state()).await.assert_json(
+            r#"{"requests":0,"errors":0,"error_rate_percent":null,"latency_ms":null,"slow_requests":0,
+            "slow_rate_percent":null,"cache_hit_rate_percent":null,"endpoints":0}"#,
+        );
+    }
+
+    #[tokio::test]
+    async fn overview_after_some_requests() {
+        // Complete ones took 2, 40, 100 and 800 ms; the median is the second, within 1 %.
+        Exchange::get("/performance/profile/overview").with(&used_state()).await.assert_json(
+            r#"{"requests":5,"errors":1,"error_rate_percent":20.0,
+            "latency_ms":{"avg":235.5,"p50":40.35,"p95":800.0,"p99":800.0,"max":800.0},
+            "slow_requests":1,"slow_rate_percent":20.0,"cache_hit_rate_percent":25.0,"endpoints":2}"#,
+        );
+    }
+
+    #[tokio::test]
+    async fn slowest_before_the_first_request() {
+        let answer = Exchange::get("/performance/profile/slowest").with(&empty_state()).await;
+        answer.assert_json(r#"{"endpoints":[],"requests":[]}"#);
+    }
+
+    #[tokio::test]
+    async fn slowest_after_some_requests() {
+        Exchange::get("/performance/profile/slowest").with(&used_state()).await.assert_json(
+            r#"{"endpoints":[
+            {"method":"GET","endpoint":"/users/{id}","requests":4,"errors":1,
+            "latency_ms":{"min":2.0,"avg":280.667,"p50":40.35,"p95":800.0,"p99":800.0,"max":800.0,"stdev":367.552},
+            "cache_hit_rate_percent":25.0},
+            {"method":"POST","endpoint":"/orders","requests":1,"errors":0,
+            "latency_ms":{"min":100.0,"avg":100.0,"p50":100.0,"p95":100.0,"p99":100.0,"max":100.0,"stdev":0.0},
+            "cache_hit_rate_percent":null}],
+            "requests":[
+            {"method":"GET","endpoint":"/users/{id}","status":503,"duration_ms":800.0,
+            "upstream_first_byte_ms":700.0,"cache":"miss"},
+            {"method":"POST","endpoint":"/orders","status":201,"duration_ms":100.0,
+            "upstream_first_byte_ms":90.0,"cache":"bypass"},
+            {"method":"GET","endpoint":"/users/{id}","status":200,"duration_ms":40.0,
+            "upstream_first_byte_ms":30.0,"cache":"miss"},
+            {"method":"GET","endpoint":"/users/{id}","status":200,"duration_ms":2.0,
+            "upstream_first_byte_ms":null,"cache":"hit"}]}"#,
+        );
+    }
+
+    #[tokio::test]
+    async fn slowest_keeps_to_the_limit_and_the_measure() {
+        let answer = Exchange::get("/performance/profile/slowest?limit=1&by=p50").with(&used_state()).await;
+        let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(body["endpoints"].as_array().unwrap().len(), 1, "{body}");
+        assert_eq!(body["endpoints"][0]["endpoint"], "/orders", "{body}");
+        assert_eq!(body["requests"].as_array().unwrap().len(), 1, "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_bad_parameter_is_a_problem_that_names_it() {
+        for (path, query, detail) in [
+            ("cache/stats", "x", "unknown parameter \"x\": expected none"),
+            ("profile/overview", "window=1h", "unknown parameter \"window\": expected none"),
+            ("profile/slowest", "limt=5", "unknown parameter \"limt\": expected limit, by"),
+            ("profile/slowest", "limit=101", "limit = \"101\": expected a whole number from 1 to 100"),
+            ("profile/slowest", "by=p42", "by = \"p42\": expected one of p50, p95, p99, avg, max, requests"),
+        ] {
+            let instance = format!("/performance/{path}");
+            let answer = Exchange::get(&format!("{instance}?{query}")).with(&used_state()).await;
+            answer.assert_problem(StatusCode::BAD_REQUEST, "Bad Request", detail, &instance);
+        }
+    }
+
+    #[tokio::test]
+    async fn metrics_are_in_the_text_format() {
+        let answer = Exchange::get("/metrics").with(&used_state()).await;
+        assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"), "{answer:?}");
+        assert!(answer.body.contains("pacecar_cache_requests_total{result=\"hit\"} 2\n"), "{}", answer.body);
+    }
+}

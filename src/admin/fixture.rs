@@ -1,0 +1,148 @@
+//! What the tests of this folder share: states, and requests to the router without a socket.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Method, Request, StatusCode, Version, header},
+};
+use serde_json::json;
+use tower::ServiceExt;
+
+use super::router;
+use crate::{
+    cache::{Bypass, Cache, Evicted, Outcome, Skip},
+    profile::{self, CacheUse, Profiler, Sample},
+    route::Routes,
+    state::{Draining, State},
+    traffic::Traffic,
+};
+
+/// A state in which nothing has happened.
+pub(super) fn empty_state() -> Arc<State> {
+    Arc::new(State {
+        cache: Cache::default(),
+        profiler: Profiler::new(profile::Settings::default()),
+        routes: Routes::default(),
+        traffic: Traffic::default(),
+        draining: Draining::default(),
+    })
+}
+
+/// A state in which a little has happened: two endpoints with figures that can be reckoned by hand.
+pub(super) fn used_state() -> Arc<State> {
+    let state = empty_state();
+    let outcomes = [Outcome::Hit, Outcome::Hit, Outcome::Miss, Outcome::Stale, Outcome::Collapsed, Outcome::Bypass];
+    outcomes.into_iter().for_each(|outcome| state.cache.stats.answered(outcome));
+    state.cache.stats.bypassed(Bypass::Cookie);
+    state.cache.stats.stored();
+    state.cache.stats.skipped(Skip::Private);
+    state.cache.stats.skipped(Skip::TooLarge);
+    state.cache.stats.evicted(Evicted::Purged);
+
+    let users = Sample {
+        status: 200,
+        cache: CacheUse::Miss,
+        upstream_first_byte: Some(Duration::from_millis(30)),
+        ..Sample::of("/users/{id}", Duration::from_millis(40))
+    };
+    state.profiler.record(users.clone());
+    let failed = Sample { status: 503, duration: Duration::from_millis(800), ..users };
+    state.profiler.record(Sample { upstream_first_byte: Some(Duration::from_millis(700)), ..failed });
+    let order = Sample { method: Method::POST, status: 201, cache: CacheUse::Bypass, ..users_order() };
+    state.profiler.record(order);
+    state.profiler.record(Sample { cache: CacheUse::Hit, ..Sample::of("/users/{id}", Duration::from_millis(2)) });
+    state.profiler.record(Sample { aborted: true, ..Sample::of("/users/{id}", Duration::from_secs(60)) });
+    state
+}
+
+fn users_order() -> Sample {
+    Sample { upstream_first_byte: Some(Duration::from_millis(90)), ..Sample::of("/orders", Duration::from_millis(100)) }
+}
+
+/// A request, by default as a browser on this machine sends it.
+pub(super) struct Exchange {
+    method: String,
+    target: String,
+    hosts: Vec<String>,
+    version: Version,
+}
+
+impl Exchange {
+    pub(super) fn get(target: &str) -> Self {
+        Self::of("GET", target)
+    }
+
+    pub(super) fn of(method: &str, target: &str) -> Self {
+        Self {
+            method: method.into(),
+            target: target.into(),
+            hosts: vec!["localhost:9090".into()],
+            version: Version::HTTP_11,
+        }
+    }
+
+    pub(super) fn host(self, host: &str) -> Self {
+        Self { hosts: vec![host.into()], ..self }
+    }
+
+    pub(super) fn hosts(self, hosts: &[&str]) -> Self {
+        Self { hosts: hosts.iter().map(|host| String::from(*host)).collect(), ..self }
+    }
+
+    pub(super) fn http_10(self) -> Self {
+        Self { version: Version::HTTP_10, ..self }
+    }
+
+    pub(super) async fn with(self, state: &Arc<State>) -> Answer {
+        self.through(router(state.clone())).await
+    }
+
+    pub(super) async fn through(self, router: Router) -> Answer {
+        let mut request = Request::builder().method(&*self.method).uri(self.target).version(self.version);
+        for host in self.hosts {
+            request = request.header(header::HOST, host);
+        }
+        let (head, body) = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        Answer { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: String,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(super) fn assert(&self, status: StatusCode, content_type: &str, body: &str) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), Some(content_type), "{self:?}");
+        assert_eq!(self.body, body, "{self:?}");
+    }
+
+    /// The JSON byte for byte, with its members in this order; line breaks and indentation are for the reader.
+    pub(super) fn assert_json(&self, expected: &str) {
+        let compact: String = expected.lines().map(str::trim).collect::<Vec<_>>().join("");
+        self.assert(StatusCode::OK, "application/json", &compact);
+    }
+
+    pub(super) fn assert_problem(&self, status: StatusCode, title: &str, detail: &str, instance: &str) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+        let status = status.as_u16();
+        let expected = json!({
+            "type": "about:blank", "title": title, "status": status, "detail": detail, "instance": instance,
+        });
+        assert_eq!(body, expected, "{self:?}");
+    }
+}

@@ -1,0 +1,65 @@
+//! Errors of the admin port, as RFC 9457 has them.
+
+use axum::{
+    http::{HeaderValue, StatusCode, Uri, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+/// An error answer. `detail` names what was given and what was expected, and nothing of the inside.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    detail: String,
+    instance: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, uri: &Uri, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), instance: uri.path().into() }
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = Body {
+            // RFC 9457 §4.2.1: about:blank says no more than the status does, and the title is its reason phrase.
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            instance: &self.instance,
+        };
+        let mut response = (self.status, axum::Json(body)).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn members_are_in_the_order_of_the_standard_and_foreign_text_is_escaped() {
+        let uri = "/performance?x=1".parse().unwrap();
+        let response = Problem::new(StatusCode::BAD_REQUEST, &uri, "by = \"<b>\": expected p50").into_response();
+        let body = to_bytes(response.into_body(), 1000).await.unwrap();
+        let expected = concat!(
+            r#"{"type":"about:blank","title":"Bad Request","status":400,"#,
+            r#""detail":"by = \"<b>\": expected p50","instance":"/performance"}"#
+        );
+        assert_eq!(body, expected);
+    }
+}

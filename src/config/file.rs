@@ -1,0 +1,328 @@
+//! What `proxy.toml` says: every key optional, each value with its place, in the form that the key takes. What is not
+//! said, and what does not go together, is decided in [`super::Config`].
+
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use http::Method;
+use ipnet::IpNet;
+use toml::de::{DeTable, DeValue};
+
+use super::address;
+use super::problem::{Fault, Given, Place, Problem};
+use super::section::{Document, Section, size};
+use crate::server::Upstream;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const TIB: u64 = 1 << 40;
+
+/// Longer than a millisecond, so that nothing is over before it begins; shorter than a day, after which nobody waits.
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
+/// A year was the longest lifetime that HTTP/1.1 once allowed (RFC 2616 §14.21); ten leave room.
+const LIFETIME: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3650 * 86_400);
+/// For this long at most an uncacheable URL is left alone: its origin may change its mind.
+const MARKER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
+/// Sockets that one process can have; the system's own limit is lower.
+const CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
+/// Idle connections to one address: there are no more ports than these.
+const IDLE_CONNECTIONS: RangeInclusive<usize> = 1..=65_535;
+/// Each request is compared with every route, so that their number is a cost of each request.
+const ROUTES: usize = 1000;
+/// A route's name is sent in a response header and its path compared with each request's.
+const NAME_LENGTH: RangeInclusive<usize> = 1..=200;
+/// Syntax errors after these are most often consequences of the first.
+const SYNTAX_ERRORS: usize = 5;
+
+/// A list, and each of its items, with their places.
+pub(super) type List<T> = Given<Vec<Given<T>>>;
+
+/// The whole file.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    pub(super) server: Server,
+    pub(super) admin_listen: Option<Given<SocketAddr>>,
+    pub(super) cache: Cache,
+    pub(super) routes: Vec<Route>,
+    pub(super) profile: Profile,
+    pub(super) tasks_store: Option<Given<PathBuf>>,
+}
+
+/// `[server]`.
+#[derive(Debug, Default)]
+pub(super) struct Server {
+    pub(super) listen: Option<List<Vec<SocketAddr>>>,
+    pub(super) upstream: Option<Given<Upstream>>,
+    pub(super) host: Option<Given<String>>,
+    pub(super) trusted_proxies: Option<List<IpNet>>,
+    pub(super) max_connections: Option<Given<usize>>,
+    pub(super) max_connections_per_ip: Option<Given<usize>>,
+    pub(super) upstream_connections: Option<Given<usize>>,
+    pub(super) max_header_bytes: Option<Given<u64>>,
+    pub(super) max_headers: Option<Given<usize>>,
+    pub(super) max_target_bytes: Option<Given<u64>>,
+    pub(super) max_body_bytes: Option<Given<u64>>,
+    pub(super) tls: Tls,
+    pub(super) timeouts: Timeouts,
+}
+
+/// `[server.tls]`: either nothing or everything, once the file is without problems.
+#[derive(Debug, Default)]
+pub(super) struct Tls {
+    pub(super) there: bool,
+    pub(super) listen: Option<List<Vec<SocketAddr>>>,
+    pub(super) cert: Option<Given<PathBuf>>,
+    pub(super) key: Option<Given<PathBuf>>,
+}
+
+/// `[server.timeouts]`.
+#[derive(Debug, Default)]
+pub(super) struct Timeouts {
+    pub(super) connect: Option<Given<Duration>>,
+    pub(super) header: Option<Given<Duration>>,
+    pub(super) read: Option<Given<Duration>>,
+    pub(super) write: Option<Given<Duration>>,
+    pub(super) idle: Option<Given<Duration>>,
+    pub(super) drain: Option<Given<Duration>>,
+}
+
+/// `[cache]`.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    pub(super) max_bytes: Option<Given<MaxBytes>>,
+    pub(super) max_entries: Option<Given<usize>>,
+    pub(super) max_object_bytes: Option<Given<u64>>,
+    pub(super) default_ttl: Option<Given<Duration>>,
+    pub(super) lock_timeout: Option<Given<Duration>>,
+    pub(super) uncacheable_ttl: Option<Given<Duration>>,
+    pub(super) ignore_cookies: Option<List<String>>,
+}
+
+/// `cache.max_bytes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MaxBytes {
+    /// As much as [`super::memory::auto_bytes`] says.
+    Auto,
+    /// So many.
+    Bytes(u64),
+}
+
+/// One `[[route]]`.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) line: usize,
+    pub(super) name: Option<Given<String>>,
+    pub(super) path: Given<String>,
+    pub(super) methods: Option<List<Method>>,
+    pub(super) ttl: Option<Given<Duration>>,
+    pub(super) cache: Option<Given<bool>>,
+    pub(super) public: Option<Given<bool>>,
+}
+
+/// `[profile]`.
+#[derive(Debug, Default)]
+pub(super) struct Profile {
+    pub(super) slow: Option<Given<Duration>>,
+    pub(super) max_endpoints: Option<Given<usize>>,
+}
+
+impl File {
+    /// Reads what can be read, and names what cannot.
+    pub(super) fn parse(text: &[u8]) -> (File, Vec<Problem>) {
+        let text = match str::from_utf8(text) {
+            Ok(text) => text,
+            Err(error) => {
+                let line = 1 + text[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+                return (File::default(), vec![syntax(line, "expected text in UTF-8".into())]);
+            }
+        };
+        let document = Document::new(text);
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if errors.is_empty() {
+            let file = File::read(document.root(table.get_ref()));
+            return (file, document.into_problems());
+        }
+        // Where a quote or a bracket is missing, keys end up in the wrong section: nothing can be said about them.
+        let mut problems: Vec<Problem> = errors
+            .into_iter()
+            .map(|error| syntax(document.line(error.span().map_or(0, |span| span.start)), error.message().into()))
+            .collect();
+        problems.sort_by_key(Problem::line);
+        problems.dedup_by_key(|problem| problem.line());
+        problems.truncate(SYNTAX_ERRORS);
+        (File::default(), problems)
+    }
+
+    fn read(mut root: Section<'_>) -> File {
+        let file = File {
+            server: Server::read(root.section("server")),
+            admin_listen: admin_listen(root.section("admin")),
+            cache: Cache::read(root.section("cache")),
+            routes: routes(&mut root),
+            profile: Profile::read(root.section("profile")),
+            tasks_store: tasks_store(root.section("tasks")),
+        };
+        root.finish();
+        file
+    }
+}
+
+impl Server {
+    fn read(mut section: Section<'_>) -> Server {
+        let server = Server {
+            listen: section.texts("listen", address::listen),
+            upstream: section.text("upstream", address::upstream),
+            host: section.text("host", address::host),
+            trusted_proxies: section.texts("trusted_proxies", address::network),
+            max_connections: section.whole("max_connections", CONNECTIONS),
+            max_connections_per_ip: section.whole("max_connections_per_ip", CONNECTIONS),
+            upstream_connections: section.whole("upstream_connections", IDLE_CONNECTIONS),
+            max_header_bytes: section.size("max_header_bytes", KIB..=MIB),
+            max_headers: section.whole("max_headers", 1..=1000),
+            max_target_bytes: section.size("max_target_bytes", 64..=MIB),
+            max_body_bytes: section.size("max_body_bytes", 1..=TIB),
+            tls: Tls::read(section.section("tls")),
+            timeouts: Timeouts::read(section.section("timeouts")),
+        };
+        section.text("access_log", |text| if text == "off" { Ok(()) } else { Err(Fault::AccessLog) });
+        section.finish();
+        server
+    }
+}
+
+impl Tls {
+    fn read(mut section: Section<'_>) -> Tls {
+        section.needs(&["listen", "cert", "key"]);
+        let tls = Tls {
+            there: section.is_there(),
+            listen: section.texts("listen", address::listen),
+            cert: section.text("cert", path),
+            key: section.text("key", path),
+        };
+        section.finish();
+        tls
+    }
+}
+
+impl Timeouts {
+    fn read(mut section: Section<'_>) -> Timeouts {
+        let timeouts = Timeouts {
+            connect: section.duration("connect", TIMEOUT),
+            header: section.duration("header", TIMEOUT),
+            read: section.duration("read", TIMEOUT),
+            write: section.duration("write", TIMEOUT),
+            idle: section.duration("idle", TIMEOUT),
+            drain: section.duration("drain", TIMEOUT),
+        };
+        section.finish();
+        timeouts
+    }
+}
+
+impl Cache {
+    fn read(mut section: Section<'_>) -> Cache {
+        let cache = Cache {
+            max_bytes: section.read("max_bytes", max_bytes),
+            max_entries: section.whole("max_entries", 1..=10_000_000),
+            max_object_bytes: section.size("max_object_bytes", 1..=TIB),
+            default_ttl: section.duration("default_ttl", LIFETIME),
+            lock_timeout: section.duration("lock_timeout", TIMEOUT),
+            uncacheable_ttl: section.duration("uncacheable_ttl", MARKER),
+            ignore_cookies: section.texts("ignore_cookies", cookie),
+        };
+        section.finish();
+        cache
+    }
+}
+
+impl Profile {
+    fn read(mut section: Section<'_>) -> Profile {
+        let profile = Profile {
+            slow: section.duration("slow", TIMEOUT),
+            max_endpoints: section.whole("max_endpoints", 1..=10_000),
+        };
+        section.finish();
+        profile
+    }
+}
+
+impl Route {
+    /// Its name; where it has none, its path.
+    pub(super) fn name(&self) -> &Given<String> {
+        self.name.as_ref().unwrap_or(&self.path)
+    }
+}
+
+fn routes(root: &mut Section<'_>) -> Vec<Route> {
+    let mut sections = root.sections("route");
+    if let Some(section) = sections.get(ROUTES) {
+        section.report(Fault::TooMany(ROUTES));
+        sections.truncate(ROUTES);
+    }
+    sections.into_iter().filter_map(route).collect()
+}
+
+fn route(mut section: Section<'_>) -> Option<Route> {
+    section.needs(&["match"]);
+    let name = section.text("name", |text| if is_name(text) { Ok(text.to_owned()) } else { Err(Fault::RouteName) });
+    let path = section.text("match", glob);
+    let methods = section.texts("methods", method);
+    let ttl = section.duration("ttl", LIFETIME);
+    let (cache, public) = (section.boolean("cache"), section.boolean("public"));
+    let line = section.line();
+    section.finish();
+    Some(Route { line, name, path: path?, methods, ttl, cache, public })
+}
+
+fn admin_listen(mut section: Section<'_>) -> Option<Given<SocketAddr>> {
+    let listen = section.text("listen", address::loopback);
+    section.finish();
+    listen
+}
+
+fn tasks_store(mut section: Section<'_>) -> Option<Given<PathBuf>> {
+    let store = section.text("store", path);
+    section.finish();
+    store
+}
+
+fn max_bytes(value: &DeValue<'_>) -> Result<MaxBytes, Fault> {
+    match value.as_str() {
+        Some("auto") => Ok(MaxBytes::Auto),
+        _ => size(value, MIB..=TIB).map(MaxBytes::Bytes),
+    }
+}
+
+fn path(text: &str) -> Result<PathBuf, Fault> {
+    // A NUL ends a path for the system, and would make it another one than the file says.
+    if text.is_empty() || text.contains('\0') { Err(Fault::FilePath) } else { Ok(text.into()) }
+}
+
+/// `*` alone would ignore every cookie, and one person's page would be shown to another. Where that is right, a
+/// route says so with `public`.
+fn cookie(text: &str) -> Result<String, Fault> {
+    let name = text.strip_suffix('*').unwrap_or(text);
+    let token = |c: char| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?={}*".contains(c);
+    if !name.is_empty() && name.chars().all(token) { Ok(text.to_owned()) } else { Err(Fault::Cookie) }
+}
+
+/// A path is compared as it is sent, in which only visible ASCII occurs; with `?` or `#` it would never match.
+fn glob(text: &str) -> Result<String, Fault> {
+    let possible = |c: char| c.is_ascii_graphic() && !"?#\"\\".contains(c);
+    let valid = text.starts_with('/') && NAME_LENGTH.contains(&text.len()) && text.chars().all(possible);
+    if valid { Ok(text.to_owned()) } else { Err(Fault::Glob) }
+}
+
+/// RFC 9110 §9.1: methods are case-sensitive, so that "get" would never match.
+fn method(text: &str) -> Result<Method, Fault> {
+    let capital = !text.bytes().any(|b| b.is_ascii_lowercase());
+    Method::from_bytes(text.as_bytes()).ok().filter(|_| capital).ok_or(Fault::Method)
+}
+
+fn is_name(text: &str) -> bool {
+    let printable = |c: char| (c.is_ascii_graphic() || c == ' ') && !"\"\\".contains(c);
+    NAME_LENGTH.contains(&text.len()) && text.chars().all(printable)
+}
+
+fn syntax(line: usize, message: String) -> Problem {
+    Problem::at(Place::Line { line, key: String::new() }, Fault::Syntax(message))
+}

@@ -1,0 +1,100 @@
+//! The configuration in force, as TOML that [`Config::parse`] reads as the same configuration.
+
+use std::{
+    fmt::{self, Write},
+    net::SocketAddr,
+    path::Path,
+    time::Duration,
+};
+
+use super::problem::quote;
+use super::{Config, address, units};
+use crate::{cache, profile, route, server};
+
+impl Config {
+    /// Every key with the value in force; keys without one are comments.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        write(self, &mut text).expect("writing to a String cannot fail");
+        text
+    }
+}
+
+fn write(config: &Config, out: &mut String) -> fmt::Result {
+    write_server(&config.server, out)?;
+    writeln!(out, "\n[admin]\nlisten = {}", quote(&config.admin.listen.to_string()))?;
+    write_cache(&config.cache, out)?;
+    let profile::Settings { slow, max_endpoints } = &config.profile;
+    writeln!(out, "\n[profile]\nslow = {}\nmax_endpoints = {max_endpoints}", time(*slow))?;
+    writeln!(out, "\n[tasks]")?;
+    optional(out, "store", config.tasks.store.as_deref().map(path))?;
+    config.routes.iter().try_for_each(|route| write_route(route, out))
+}
+
+fn write_server(server: &server::Settings, out: &mut String) -> fmt::Result {
+    writeln!(out, "[server]\nlisten = {}", addresses(&server.listen))?;
+    writeln!(out, "upstream = {}", quote(&address::show_upstream(&server.upstream)))?;
+    optional(out, "host", server.host.as_deref().map(quote))?;
+    writeln!(out, "trusted_proxies = {}", list(server.trusted_proxies.iter().map(|net| net.to_string())))?;
+    writeln!(out, "max_connections = {}", server.max_connections)?;
+    optional(out, "max_connections_per_ip", server.max_connections_per_ip.map(|most| most.to_string()))?;
+    writeln!(out, "upstream_connections = {}", server.upstream_connections)?;
+    writeln!(out, "max_header_bytes = {}", units::show_size(server.limits.max_header_bytes as u64))?;
+    writeln!(out, "max_headers = {}", server.limits.max_headers)?;
+    writeln!(out, "max_target_bytes = {}", units::show_size(server.limits.max_target_bytes as u64))?;
+    optional(out, "max_body_bytes", server.max_body_bytes.map(units::show_size))?;
+    writeln!(out, "access_log = \"off\"")?;
+    match &server.tls {
+        None => writeln!(out, "\n# [server.tls] is not set: no listen, cert and key")?,
+        Some(server::Tls { listen, cert, key }) => {
+            writeln!(out, "\n[server.tls]\nlisten = {}", addresses(listen))?;
+            writeln!(out, "cert = {}\nkey = {}", path(cert), path(key))?;
+        }
+    }
+    let server::Timeouts { connect, header, read, write, idle, drain } = server.timeouts;
+    writeln!(out, "\n[server.timeouts]\nconnect = {}\nheader = {}", time(connect), time(header))?;
+    writeln!(out, "read = {}\nwrite = {}", time(read), time(write))?;
+    writeln!(out, "idle = {}\ndrain = {}", time(idle), time(drain))
+}
+
+fn write_cache(cache: &cache::Settings, out: &mut String) -> fmt::Result {
+    writeln!(out, "\n[cache]\nmax_bytes = {}", units::show_size(cache.max_bytes))?;
+    writeln!(out, "max_entries = {}", cache.max_entries)?;
+    writeln!(out, "max_object_bytes = {}", units::show_size(cache.max_object_bytes))?;
+    writeln!(out, "default_ttl = {}", time(cache.default_ttl))?;
+    writeln!(out, "lock_timeout = {}", time(cache.lock_timeout))?;
+    writeln!(out, "uncacheable_ttl = {}", time(cache.uncacheable_ttl))?;
+    writeln!(out, "ignore_cookies = {}", list(cache.ignore_cookies.iter().cloned()))
+}
+
+fn write_route(route: &route::Route, out: &mut String) -> fmt::Result {
+    writeln!(out, "\n[[route]]\nname = {}\nmatch = {}", quote(&route.name), quote(&route.path))?;
+    writeln!(out, "methods = {}", list(route.methods.iter().map(|method| method.to_string())))?;
+    optional(out, "ttl", route.policy.ttl.map(time))?;
+    writeln!(out, "cache = {}\npublic = {}", route.policy.cache, route.policy.public)
+}
+
+/// TOML has no word for "none": such a key is left to its default, and named in a comment.
+fn optional(out: &mut String, key: &str, value: Option<String>) -> fmt::Result {
+    match value {
+        Some(value) => writeln!(out, "{key} = {value}"),
+        None => writeln!(out, "# {key} is not set"),
+    }
+}
+
+fn time(duration: Duration) -> String {
+    quote(&units::show_duration(duration))
+}
+
+/// Paths come from TOML, which is UTF-8: nothing is lost here.
+fn path(path: &Path) -> String {
+    quote(&path.to_string_lossy())
+}
+
+fn addresses(addresses: &[SocketAddr]) -> String {
+    list(addresses.iter().map(|address| address.to_string()))
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.map(|item| quote(&item)).collect::<Vec<_>>().join(", "))
+}

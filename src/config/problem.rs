@@ -1,0 +1,345 @@
+//! What is wrong with a configuration, as it is printed: where, what was given, what was expected.
+
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, time::Duration};
+
+use super::units;
+
+/// A given value longer than this many characters is cut when it is shown.
+const SHOWN: usize = 120;
+
+/// Every problem of a configuration: what came from outside the file first, then by line.
+#[derive(Debug)]
+pub struct Problems {
+    file: String,
+    list: Vec<Problem>,
+}
+
+impl Problems {
+    pub(super) fn new(file: impl Into<String>, mut list: Vec<Problem>) -> Self {
+        list.sort_by_key(Problem::line);
+        Self { file: file.into(), list }
+    }
+}
+
+/// One problem a line, without a final newline.
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.list.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            problem.write(&self.file, f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// A value, where it was given and how it was written there.
+#[derive(Clone, Debug)]
+pub struct Given<T> {
+    pub(super) value: T,
+    pub(super) place: Place,
+    /// As shown in a problem; arrays and tables are not shown.
+    pub(super) text: Option<String>,
+}
+
+impl Given<String> {
+    /// What a command-line flag such as `--upstream` says.
+    pub fn flag(name: &'static str, value: String) -> Self {
+        Self { text: Some(shown(&value)), place: Place::Flag(name), value }
+    }
+
+    /// What an environment variable says.
+    pub fn env(name: &'static str, value: String) -> Self {
+        Self { text: Some(shown(&value)), place: Place::Env(name), value }
+    }
+
+    pub(super) fn parse<T>(self, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Result<Given<T>, Problem> {
+        match parse(&self.value) {
+            Ok(value) => Ok(Given { value, place: self.place, text: self.text }),
+            Err(fault) => Err(self.problem(fault)),
+        }
+    }
+}
+
+impl<T> Given<T> {
+    pub(super) fn problem(&self, fault: Fault) -> Problem {
+        Problem { given: Given { value: (), place: self.place.clone(), text: self.text.clone() }, fault: fault.into() }
+    }
+
+    pub(super) fn with<U>(self, value: U) -> Given<U> {
+        Given { value, place: self.place, text: self.text }
+    }
+}
+
+/// As it was written: `cache.max_bytes = "64MiB"`, `--listen ":80"`.
+impl<T> fmt::Display for Given<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, between) = match &self.place {
+            Place::File => ("", ""),
+            Place::Line { key, .. } => (key.as_str(), " = "),
+            Place::Flag(name) => (*name, " "),
+            Place::Env(name) => (*name, " = "),
+        };
+        f.write_str(name)?;
+        self.text.iter().try_for_each(|text| write!(f, "{between}{text}"))
+    }
+}
+
+/// Where something was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The file as a whole.
+    File,
+    /// A line of the file, and the key with its section; the key is empty where the file is not TOML.
+    Line { line: usize, key: String },
+    /// A command-line flag.
+    Flag(&'static str),
+    /// An environment variable.
+    Env(&'static str),
+}
+
+/// One thing that is wrong.
+#[derive(Debug)]
+pub(super) struct Problem {
+    given: Given<()>,
+    /// In a box, because a problem is what many functions return in place of something small.
+    pub(super) fault: Box<Fault>,
+}
+
+impl Problem {
+    /// A problem of a place rather than of a value.
+    pub(super) fn at(place: Place, fault: Fault) -> Self {
+        Self { given: Given { value: (), place, text: None }, fault: fault.into() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn place(&self) -> &Place {
+        &self.given.place
+    }
+
+    /// The line of the file; 0 for what is not in one.
+    pub(super) fn line(&self) -> usize {
+        match &self.given.place {
+            Place::Line { line, .. } => *line,
+            Place::File | Place::Flag(_) | Place::Env(_) => 0,
+        }
+    }
+
+    fn write(&self, file: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Problem { given, fault } = self;
+        match &given.place {
+            Place::File => write!(f, "{file}: {fault}"),
+            Place::Line { line, key } if key.is_empty() => write!(f, "{file}:{line}: {fault}"),
+            Place::Line { line, .. } => write!(f, "{file}:{line}: {given}: {fault}"),
+            Place::Flag(_) | Place::Env(_) => write!(f, "{given}: {fault}"),
+        }
+    }
+}
+
+/// What is wrong with a value, a key or a file.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Fault {
+    /// Occurs when a file cannot be opened or read; the system's word for it.
+    Unreadable(String),
+    /// Occurs when the file is not TOML; the parser's word for it.
+    Syntax(String),
+    /// Occurs when there is no such key or section; what was given, and what there is beside it.
+    Unknown {
+        what: &'static str,
+        near: Option<&'static str>,
+        section: String,
+        known: Vec<&'static str>,
+    },
+    /// Occurs when a section lacks a key that it cannot do without.
+    Missing {
+        section: String,
+        needs: &'static [&'static str],
+    },
+    /// Occurs when a value has another TOML type than the one that was expected.
+    Type {
+        expected: Box<Fault>,
+        given: &'static str,
+    },
+    /// Occurs when a number is too large to be represented.
+    Overflow,
+    Boolean,
+    Text,
+    Texts,
+    SectionHeader(String),
+    SectionHeaders(String),
+    Whole(RangeInclusive<usize>),
+    Size,
+    SizeRange(RangeInclusive<u64>),
+    Duration,
+    /// Occurs when a duration is a plain number; the number.
+    DurationUnit(String),
+    DurationRange(RangeInclusive<Duration>),
+    Address,
+    Loopback,
+    Upstream,
+    /// Occurs when the app's URL has another scheme than http; the scheme as it was written.
+    UpstreamScheme(String),
+    /// Occurs when the app's URL has more than a host and a port; what it has.
+    UpstreamPart(&'static str),
+    Host,
+    Network,
+    AccessLog,
+    Cookie,
+    Glob,
+    Method,
+    RouteName,
+    FilePath,
+    /// Occurs when a PEM file holds something else; what it should hold.
+    Pem(&'static str),
+    NoListener,
+    /// Occurs when a list is longer than this.
+    TooMany(usize),
+    /// Occurs when a value must not be larger than another key's, which is this.
+    Above {
+        key: &'static str,
+        limit: String,
+    },
+    /// Occurs when another setting takes away this one's meaning.
+    NoEffect {
+        with: &'static str,
+    },
+    /// Occurs when two routes have one name; the line of the first.
+    TakenName {
+        line: usize,
+    },
+    /// Occurs when two listeners want one port; the other's address and key.
+    TakenAddress {
+        address: SocketAddr,
+        key: &'static str,
+    },
+    /// Occurs when the app's address is one that Pacecar itself listens on; the key of that listener.
+    Loop {
+        key: &'static str,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Unreadable(why) => write!(f, "cannot be read: {why}"),
+            Fault::Syntax(why) => f.write_str(why),
+            Fault::Unknown { what, near: Some(near), .. } => write!(f, "unknown {what}; did you mean {}?", quote(near)),
+            Fault::Unknown { what, section, known, .. } => {
+                write!(f, "unknown {what}; {section} takes {}", known.join(", "))
+            }
+            Fault::Missing { section, needs } => write!(f, "missing; {section} needs {}", needs.join(", ")),
+            Fault::Type { expected, given } => write!(f, "{expected}, not {given}"),
+            Fault::Overflow => f.write_str("expected less: the number is too large"),
+            Fault::Boolean => f.write_str("expected true or false"),
+            Fault::Text => f.write_str("expected a string"),
+            Fault::Texts => f.write_str("expected a string or an array of strings"),
+            Fault::SectionHeader(header) => write!(f, "expected a section [{header}]"),
+            Fault::SectionHeaders(header) => write!(f, "expected a section [[{header}]], in double brackets"),
+            Fault::Whole(range) => write!(f, "expected a whole number from {} to {}", range.start(), range.end()),
+            Fault::Size => f.write_str("expected a size such as \"64MiB\""),
+            Fault::SizeRange(range) => {
+                let (least, most) = (units::show_size(*range.start()), units::show_size(*range.end()));
+                write!(f, "expected a size from {least} to {most}")
+            }
+            Fault::Duration => f.write_str("expected a duration such as \"250ms\", \"5s\" or \"1m30s\""),
+            Fault::DurationUnit(number) => {
+                write!(f, "expected a duration with its unit, such as {}", quote(&format!("{number}s")))
+            }
+            Fault::DurationRange(range) => {
+                let (least, most) = (units::show_duration(*range.start()), units::show_duration(*range.end()));
+                write!(f, "expected a duration from \"{least}\" to \"{most}\"")
+            }
+            Fault::Address => {
+                f.write_str("expected an address such as \"127.0.0.1:8080\", \"localhost:8080\" or \":8080\"")
+            }
+            Fault::Loopback => f.write_str(
+                "expected a loopback address such as \"127.0.0.1:9090\": \
+                 this version has no token that would protect any other",
+            ),
+            Fault::Upstream => f.write_str("expected a URL such as \"http://127.0.0.1:3000\""),
+            Fault::UpstreamScheme(scheme) => {
+                write!(f, "{}: this version speaks http:// only, not {scheme}", Fault::Upstream)
+            }
+            Fault::UpstreamPart(part) => write!(f, "{}, without {part}", Fault::Upstream),
+            Fault::Host => f.write_str("expected a host with or without a port, such as \"app.example:3000\""),
+            Fault::Network => f.write_str("expected an address or a network such as \"10.0.0.0/8\""),
+            Fault::AccessLog => f.write_str("expected \"off\": this version writes no access log"),
+            Fault::Cookie => {
+                f.write_str("expected a cookie's name, with or without a \"*\" at its end, such as \"_ga*\"")
+            }
+            Fault::Glob => f.write_str(
+                "expected a path that begins with \"/\", without a query, such as \"/users/*\" or \"/a/**\"",
+            ),
+            Fault::Method => f.write_str("expected a method in capitals such as \"GET\""),
+            Fault::RouteName => {
+                f.write_str("expected 1 to 200 printable ASCII characters without quotes and backslashes")
+            }
+            Fault::FilePath => f.write_str("expected a path"),
+            Fault::Pem(content) => write!(f, "expected a PEM file with a {content}"),
+            Fault::NoListener => f.write_str("expected at least one address"),
+            Fault::TooMany(most) => write!(f, "expected at most {most} of them"),
+            Fault::Above { key, limit } => write!(f, "expected at most {key}, which is {limit}"),
+            Fault::NoEffect { with } => write!(f, "has no effect with {with}"),
+            Fault::TakenName { line } => {
+                write!(f, "expected a name of its own: the route of line {line} has this one")
+            }
+            Fault::TakenAddress { address, key } => {
+                write!(f, "expected an address of its own: {key} has {address}")
+            }
+            Fault::Loop { key } => write!(f, "expected the app's address: this one is Pacecar's own, in {key}"),
+        }
+    }
+}
+
+/// A string as a problem shows it: quoted, cut when it is long, and without the credentials of a URL.
+pub(super) fn shown(text: &str) -> String {
+    let secret = text.find("://").map(|i| i + 3).zip(text.rfind('@')).filter(|(start, end)| start <= end);
+    let text = match secret {
+        Some((start, end)) => format!("{}…{}", &text[..start], &text[end..]),
+        None => text.to_owned(),
+    };
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => quote(&format!("{}…", &text[..end])),
+        None => quote(&text),
+    }
+}
+
+/// A string as TOML writes it, on one line.
+pub(super) fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_credentials() {
+        assert_eq!(shown("http://me:se@cret@app:80/x"), "\"http://…@app:80/x\"");
+        assert_eq!(shown("me@http://app"), "\"me@http://app\"");
+    }
+
+    #[test]
+    fn a_long_value_is_cut() {
+        assert_eq!(shown(&"é".repeat(121)), format!("\"{}…\"", "é".repeat(120)));
+        assert_eq!(shown(&"é".repeat(120)), format!("\"{}\"", "é".repeat(120)));
+    }
+
+    #[test]
+    fn control_characters_are_escaped_as_toml_does() {
+        assert_eq!(quote("a\"\\\n\u{1b}\u{85}é"), "\"a\\\"\\\\\\u000A\\u001B\\u0085é\"");
+    }
+}

@@ -1,0 +1,277 @@
+//! The program's command line, driven as a person would: what it prints where, and what it exits with.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is a failure")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use pacecar::config::Config;
+use tempfile::TempDir;
+
+/// Pacecar in a directory of its own, without settings from the surroundings.
+struct Pacecar {
+    dir: TempDir,
+    command: Command,
+}
+
+fn pacecar(args: &[&str]) -> Pacecar {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pacecar"));
+    command.current_dir(dir.path()).args(args);
+    for name in ["PACECAR_CONFIG", "PACECAR_UPSTREAM", "PACECAR_LISTEN"] {
+        command.env_remove(name);
+    }
+    Pacecar { dir, command }
+}
+
+impl Pacecar {
+    fn file(self, name: &str, text: &str) -> Self {
+        fs::write(self.dir.path().join(name), text).unwrap();
+        self
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    #[track_caller]
+    fn prints(self, stdout: &str) {
+        self.ends(0, stdout, "");
+    }
+
+    #[track_caller]
+    fn refuses(self, stderr: &str) {
+        self.ends(2, "", stderr);
+    }
+
+    #[track_caller]
+    fn ends(mut self, status: i32, stdout: &str, stderr: &str) {
+        let output = self.command.output().unwrap();
+        assert_eq!((text(&output.stdout), text(&output.stderr)), (stdout.into(), stderr.into()));
+        assert_eq!(output.status.code(), Some(status));
+    }
+
+    fn output(mut self) -> Output {
+        self.command.output().unwrap()
+    }
+
+    /// What is in force, as `--print-config` says it.
+    #[track_caller]
+    fn config(self) -> Config {
+        let output = self.output();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        Config::parse("printed", &output.stdout, None).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn listens(config: &Config) -> String {
+    config.server.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn check_accepts_a_good_file() {
+    pacecar(&["--check", "good.toml"])
+        .file("good.toml", "[server]\nupstream = \"http://app:3000\"\n")
+        .prints("good.toml: ok\n");
+}
+
+#[test]
+fn check_accepts_the_file_that_we_ship() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("proxy.toml");
+    let file = file.to_str().unwrap();
+    pacecar(&["--check", file]).prints(&format!("{file}: ok\n"));
+}
+
+#[test]
+fn check_names_every_problem_of_a_broken_file() {
+    let broken = "[server]\nlisten = \"8080\"\nmax_header = 5\n\n[cache]\nmax_bytes = \"64 apples\"\n";
+    pacecar(&["--check", "broken.toml"]).file("broken.toml", broken).refuses(
+        "broken.toml:2: server.listen = \"8080\": \
+         expected an address such as \"127.0.0.1:8080\", \"localhost:8080\" or \":8080\"\n\
+         broken.toml:3: server.max_header: unknown key; did you mean \"max_headers\"?\n\
+         broken.toml:6: cache.max_bytes = \"64 apples\": expected a size such as \"64MiB\"\n",
+    );
+}
+
+#[test]
+fn check_judges_the_file_alone() {
+    pacecar(&["--check", "good.toml"])
+        .file("good.toml", "")
+        .file("proxy.toml", "broken")
+        .env("PACECAR_UPSTREAM", "broken")
+        .env("PACECAR_CONFIG", "broken")
+        .prints("good.toml: ok\n");
+}
+
+#[test]
+fn check_refuses_a_file_that_is_not_there() {
+    pacecar(&["--check", "absent.toml"])
+        .refuses("absent.toml: cannot be read: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn a_named_file_has_to_be_there() {
+    pacecar(&["--config", "absent.toml"])
+        .refuses("absent.toml: cannot be read: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn a_file_without_end_is_not_read_to_it() {
+    pacecar(&["--check", "/dev/zero"]).refuses("/dev/zero: cannot be read: longer than 1048576 bytes\n");
+}
+
+#[test]
+fn a_broken_file_starts_nothing() {
+    pacecar(&[]).file("proxy.toml", "[server]\nport = 80\n").refuses(
+        "proxy.toml:2: server.port: unknown key; [server] takes listen, upstream, host, trusted_proxies, \
+             max_connections, max_connections_per_ip, upstream_connections, max_header_bytes, max_headers, \
+             max_target_bytes, max_body_bytes, tls, timeouts, access_log\n",
+    );
+}
+
+#[test]
+fn flags_environment_and_file_are_refused_together() {
+    pacecar(&["--upstream", "https://app"])
+        .file("proxy.toml", "mode = \"on\"\n")
+        .env("PACECAR_LISTEN", "here")
+        .refuses(
+            "PACECAR_LISTEN = \"here\": \
+             expected an address such as \"127.0.0.1:8080\", \"localhost:8080\" or \":8080\"\n\
+             --upstream \"https://app\": expected a URL such as \"http://127.0.0.1:3000\": \
+             this version speaks http:// only, not https://\n\
+             proxy.toml:1: mode: unknown key; the file takes server, admin, cache, route, profile, tasks\n",
+        );
+}
+
+#[test]
+fn a_variable_is_refused_even_where_the_file_cannot_be_read() {
+    pacecar(&["--config", "absent.toml"]).env("PACECAR_UPSTREAM", "app").refuses(
+        "absent.toml: cannot be read: No such file or directory (os error 2)\n\
+         PACECAR_UPSTREAM = \"app\": expected a URL such as \"http://127.0.0.1:3000\"\n",
+    );
+}
+
+#[test]
+fn a_port_may_be_taken_by_a_flag() {
+    pacecar(&["--listen", ":3000"])
+        .refuses("--listen \":3000\": expected an address of its own: server.upstream has 127.0.0.1:3000\n");
+}
+
+#[test]
+fn without_anything_the_defaults_are_in_force() {
+    let config = pacecar(&["--print-config"]).config();
+    // Only the store depends on the machine.
+    let mut expected = Config::default();
+    expected.cache.max_bytes = config.cache.max_bytes;
+    expected.cache.max_object_bytes = config.cache.max_object_bytes;
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn the_printed_configuration_is_printed_again_as_itself() {
+    let settings = "[server]\nlisten = [\"[::1]:8081\", \":8082\"]\nhost = \"app.example\"\nmax_body_bytes = 1000\n\
+                    [admin]\nlisten = \"localhost:9091\"\n\
+                    [cache]\nmax_bytes = \"5MB\"\ndefault_ttl = \"1m30s\"\nignore_cookies = []\n\
+                    [[route]]\nmatch = \"/a/**\"\nmethods = [\"GET\", \"PURGE\"]\nttl = \"250ms\"\npublic = true\n\
+                    [[route]]\nname = \"the rest\"\nmatch = \"/**\"\ncache = false\n\
+                    [tasks]\nstore = \"a \\\"b\\\" \\n c\"\n";
+    let first = pacecar(&["--print-config"]).file("proxy.toml", settings).output();
+    assert_eq!((first.status.code(), text(&first.stderr)), (Some(0), String::new()));
+    let printed = text(&first.stdout);
+    pacecar(&["--print-config", "--config", "again.toml"]).file("again.toml", &printed).prints(&printed);
+
+    let given = Config::parse("given", settings.as_bytes(), None).unwrap();
+    assert_eq!(Config::parse("printed", printed.as_bytes(), None).unwrap(), given);
+    assert_eq!(given.tasks.store, Some(PathBuf::from("a \"b\" \n c")));
+}
+
+#[test]
+fn the_file_in_this_directory_is_used() {
+    let config = pacecar(&["--print-config"]).file("proxy.toml", "server.upstream = \"http://file\"").config();
+    assert_eq!(config.server.upstream.host, "file");
+}
+
+#[test]
+fn a_named_file_is_used_in_place_of_the_one_here() {
+    let run = |args: &[&str]| {
+        pacecar(args)
+            .file("proxy.toml", "server.upstream = \"http://here\"")
+            .file("flag.toml", "server.upstream = \"http://flag\"")
+            .file("env.toml", "server.upstream = \"http://env\"")
+            .env("PACECAR_CONFIG", "env.toml")
+    };
+    assert_eq!(run(&["--print-config"]).config().server.upstream.host, "env");
+    assert_eq!(run(&["--print-config", "--config", "flag.toml"]).config().server.upstream.host, "flag");
+}
+
+#[test]
+fn flags_beat_the_environment_which_beats_the_file() {
+    let run = |args: &[&str]| {
+        pacecar(&[&["--print-config"], args].concat())
+            .file("proxy.toml", "[server]\nlisten = [\":81\", \":82\"]\nupstream = \"http://file\"")
+    };
+    let with_env = |args: &[&str]| run(args).env("PACECAR_LISTEN", ":83").env("PACECAR_UPSTREAM", "http://env:4");
+    let said = |config: Config| (listens(&config), config.server.upstream.host);
+
+    assert_eq!(said(run(&[]).config()), ("0.0.0.0:81 0.0.0.0:82".into(), "file".into()));
+    assert_eq!(said(with_env(&[]).config()), ("0.0.0.0:83".into(), "env".into()));
+    let flags = ["--listen", "localhost:84", "--upstream", "http://flag"];
+    assert_eq!(said(with_env(&flags).config()), ("127.0.0.1:84 [::1]:84".into(), "flag".into()));
+}
+
+#[test]
+fn help_is_short_and_names_everything() {
+    pacecar(&["--help"]).prints(
+        "A performance sidecar: caches, times and explains one web app, in front of which it stands
+
+Usage: pacecar [OPTIONS]
+       pacecar demo [--listen ADDR]
+
+Commands:
+  demo  Run a small web app to put Pacecar in front of
+
+Options:
+      --config <FILE>   Settings; without it proxy.toml, if there is one here
+      --upstream <URL>  The app, such as http://127.0.0.1:3000
+      --listen <ADDR>   Where to listen, such as 127.0.0.1:8080
+      --check <FILE>    Name every problem of a file, start nothing
+      --print-config    Print the settings in force as TOML, start nothing
+  -h, --help            Print help
+  -V, --version         Print version
+
+PACECAR_CONFIG, PACECAR_UPSTREAM and PACECAR_LISTEN stand for the options of these names.
+An option beats the environment, and both beat the file.
+",
+    );
+}
+
+#[test]
+fn version_is_the_packages() {
+    pacecar(&["--version"]).prints(&format!("pacecar {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_usage_exits_2() {
+    for args in
+        [&["--nonsense"][..], &["--config"], &["here"], &["--check", "a", "--listen", ":1"], &["demo", "--check"]]
+    {
+        let output = pacecar(args).output();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(text(&output.stderr).starts_with("error: "), "{args:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn the_demo_refuses_a_wrong_address() {
+    pacecar(&["demo", "--listen", "here"]).refuses(
+        "--listen \"here\": expected an address such as \"127.0.0.1:8080\", \"localhost:8080\" or \":8080\"\n",
+    );
+}
