@@ -12,7 +12,7 @@ use tower::ServiceExt;
 
 use super::router;
 use crate::{
-    cache::{Bypass, Cache, Evicted, Outcome, Skip},
+    cache::{self, Bypass, Cache, Evicted, Outcome, Skip},
     profile::{self, CacheUse, Profiler, Sample},
     route::Routes,
     state::{Draining, State},
@@ -22,7 +22,7 @@ use crate::{
 /// A state in which nothing has happened.
 pub(super) fn empty_state() -> Arc<State> {
     Arc::new(State {
-        cache: Cache::default(),
+        cache: Cache::new(cache::Settings::default()),
         profiler: Profiler::new(profile::Settings::default()),
         routes: Routes::default(),
         traffic: Traffic::default(),

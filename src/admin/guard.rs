@@ -1,13 +1,10 @@
 //! What holds for every request to the admin port.
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr},
-    sync::Arc,
-};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::Request,
     http::{
         HeaderValue, StatusCode, Version,
         header::{CACHE_CONTROL, HOST, X_CONTENT_TYPE_OPTIONS},
@@ -17,16 +14,15 @@ use axum::{
 };
 
 use super::problem::Problem;
-use crate::state;
 
 /// Puts the guard before the endpoints.
-pub(super) fn guarded(endpoints: Router, state: Arc<state::State>) -> Router {
-    endpoints.layer(middleware::from_fn_with_state(state, guard))
+pub(super) fn guarded(endpoints: Router) -> Router {
+    endpoints.layer(middleware::from_fn(guard))
 }
 
-async fn guard(State(state): State<Arc<state::State>>, request: Request, next: Next) -> Response {
+async fn guard(request: Request, next: Next) -> Response {
     let mut response = match check_host(&request) {
-        Ok(()) => answer(&state, request, next).await,
+        Ok(()) => answer(request, next).await,
         Err(problem) => problem.into_response(),
     };
     let headers = response.headers_mut();
@@ -38,12 +34,11 @@ async fn guard(State(state): State<Arc<state::State>>, request: Request, next: N
 }
 
 /// Answers in a task of its own, so that a panic costs this answer and not its connection.
-async fn answer(state: &state::State, request: Request, next: Next) -> Response {
+async fn answer(request: Request, next: Next) -> Response {
     let uri = request.uri().clone();
     match tokio::spawn(next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            state.traffic.panics.add();
             let detail = "a defect of Pacecar; its log says where";
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, &uri, detail).into_response()
         }
@@ -172,15 +167,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_a_500_and_is_counted() {
+    async fn a_panic_is_a_500() {
         async fn defect() {
             panic!("on purpose");
         }
-        let state = empty_state();
-        let router = guarded(Router::new().route("/defect", get(defect)), state.clone());
+        let router = guarded(Router::new().route("/defect", get(defect)));
         let answer = Exchange::get("/defect").through(router).await;
         let detail = "a defect of Pacecar; its log says where";
         answer.assert_problem(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", detail, "/defect");
-        assert_eq!(state.traffic.panics.value(), 1);
     }
 }

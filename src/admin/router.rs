@@ -19,8 +19,8 @@ pub fn router(state: Arc<State>) -> Router {
         .route("/performance/profile/slowest", get(api::slowest))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)
-        .with_state(state.clone());
-    guard::guarded(endpoints, state)
+        .with_state(state);
+    guard::guarded(endpoints)
 }
 
 #[cfg(test)]

@@ -64,7 +64,8 @@ async fn serve_within(bounds: Bounds, listener: TcpListener, state: Arc<State>, 
     loop {
         tokio::select! {
             _ = &mut stop => break,
-            Some(ended) = connections.join_next() => count_panic(&state, ended),
+            // One that panicked was counted by the process's hook.
+            Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < bounds.connections => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(converse(bounds, stream, router.clone(), stopped.clone()));
@@ -75,11 +76,7 @@ async fn serve_within(bounds: Bounds, listener: TcpListener, state: Arc<State>, 
     }
     drop(listener);
     drop(stopping);
-    let finish = async {
-        while let Some(ended) = connections.join_next().await {
-            count_panic(&state, ended);
-        }
-    };
+    let finish = async { while connections.join_next().await.is_some() {} };
     // What is not finished is aborted when the set is dropped.
     let _ = timeout(bounds.drain, finish).await;
 }
@@ -105,12 +102,6 @@ async fn converse(bounds: Bounds, stream: TcpStream, router: Router, mut stopped
     if let Err(error) = ended {
         // A client that leaves, is too slow or does not speak HTTP: its own affair.
         tracing::debug!(%error, "admin connection ended early");
-    }
-}
-
-fn count_panic(state: &State, ended: Result<(), tokio::task::JoinError>) {
-    if ended.is_err_and(|error| error.is_panic()) {
-        state.traffic.panics.add();
     }
 }
 

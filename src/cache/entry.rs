@@ -88,12 +88,17 @@ impl Entry {
 
 /// The request fields that Vary names, with the values that one request had (RFC 9111 §4.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Selecting(Box<[(Box<[u8]>, Option<Box<[u8]>>)]>);
+pub struct Selecting(Box<[(Name, Option<Value>)]>);
+
+/// A field name in lower case.
+type Name = Box<[u8]>;
+/// A field's value over all its lines, normalised.
+type Value = Box<[u8]>;
 
 impl Selecting {
     /// What a response's Vary selects from the request it answers.
     pub fn of(response: &ResponseHead, request: &RequestHead, ignored_cookies: &[String]) -> Self {
-        let mut names: Vec<Box<[u8]>> = response.members("vary").map(|name| name.to_ascii_lowercase().into()).collect();
+        let mut names: Vec<Name> = response.members("vary").map(|name| name.to_ascii_lowercase().into()).collect();
         names.sort_unstable();
         names.dedup();
         Self(
@@ -134,7 +139,7 @@ impl Selecting {
 
 /// A selecting field's value: all its lines as one, white space around members aside. Cookies that do not count are
 /// as good as none.
-fn value(name: &[u8], request: &RequestHead, ignored_cookies: &[String]) -> Option<Box<[u8]>> {
+fn value(name: &[u8], request: &RequestHead, ignored_cookies: &[String]) -> Option<Value> {
     let name = std::str::from_utf8(name).ok()?;
     if name == "cookie" && !cookie::counts(request, ignored_cookies) {
         return None;

@@ -108,12 +108,11 @@ impl Shared {
 
 /// Whether the response to a GET may be stored in a shared cache (RFC 9111 §3), and what it is good for.
 ///
-/// `request` is the one it answers. The request passed [`admit`].
+/// `asker` is who sent the request that it answers, which passed [`admit`].
 ///
 /// # Errors
 /// The first reason why it may not, in the order of the RFC; then ours.
 pub fn store(
-    request: &RequestHead,
     asker: Asker,
     response: &ResponseHead,
     policy: &Policy,

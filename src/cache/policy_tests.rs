@@ -26,7 +26,7 @@ fn decided(asked: &str, status: u16, fields: &str, policy: &Policy) -> Result<St
     let request = request("GET /", asked);
     let asker = Asker::of(&request, policy, &settings);
     let received = Received { requested: now, at: now, wall: SystemTime::now() };
-    store(&request, asker, &ResponseHead::for_tests(status, fields), policy, &settings, &received)
+    store(asker, &ResponseHead::for_tests(status, fields), policy, &settings, &received)
 }
 
 fn lifetime(asked: &str, status: u16, fields: &str) -> Result<u64, Skip> {

@@ -92,6 +92,8 @@ words! {
         VaryStar = "vary-star",
         /// The body is larger than `max_object_bytes`.
         TooLarge = "too-large",
+        /// Only the end of the connection ends the body, so that a cut cannot be told from the end.
+        Unframed = "unframed",
         /// The origin broke off before the end.
         Truncated = "truncated",
         /// All the room for bodies on their way is taken.

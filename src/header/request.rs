@@ -365,6 +365,13 @@ impl RequestHead {
         self.has("upgrade")
     }
 
+    /// Whether that protocol is WebSocket (RFC 6455 §4.1), the only one that is passed on. Any other wish is left
+    /// unheard, as a server may.
+    pub fn asks_for_websocket(&self) -> bool {
+        let named = |field, option: &str| self.members(field).any(|member| is(member, option));
+        named("upgrade", "websocket") && named("connection", "upgrade")
+    }
+
     /// The path without the query.
     pub fn path(&self) -> &[u8] {
         let end = memchr::memchr(b'?', &self.target).unwrap_or(self.target.len());

@@ -7,7 +7,8 @@
 pub fn matches(glob: &[u8], path: &[u8]) -> bool {
     let (mut g, mut p) = (0, 0);
     // Where to go on when what follows a star does not match: behind the star in the glob, one further in the path.
-    let (mut within, mut across): (Option<(usize, usize)>, Option<(usize, usize)>) = (None, None);
+    let mut within: Option<(usize, usize)> = None;
+    let mut across: Option<(usize, usize)> = None;
     loop {
         if glob[g..].starts_with(b"**") {
             g += 2;

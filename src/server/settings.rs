@@ -42,6 +42,17 @@ pub struct Upstream {
     pub port: u16,
 }
 
+impl std::fmt::Display for Upstream {
+    /// The authority: `host:port`, an IPv6 address in brackets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
 /// The settings of `[server.tls]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {

@@ -1,0 +1,233 @@
+//! A client connection lent to pingora for one request: it sees exactly the bytes of that request.
+//!
+//! `HttpProxy` reads from what it is given until it has what it wants, and closes the connection when more comes.
+//! So it is given a [`Conn`], which ends where the request ends and keeps what comes after for the front.
+
+use std::{
+    io::IoSlice,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use pingora_core::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
+    UniqueID, UniqueIDType, raw_connect::ProxyDigest, tls::SslDigest,
+};
+use tokio::io::{self, AsyncRead, AsyncWrite, ReadBuf};
+
+use super::chunks::{Chunks, Fault};
+
+/// What is read at once.
+const READ_BYTES: usize = 16 << 10;
+/// What a client may send ahead of its next request while this one is being answered.
+pub(super) const MAX_KEPT_BYTES: usize = 64 << 10;
+
+/// A connection that gives out one request.
+#[derive(Debug)]
+pub(super) struct Conn {
+    io: Stream,
+    /// Read from the client, or put there by the front, and not yet given out.
+    replay: BytesMut,
+    /// Bytes of the head that are not yet given out.
+    head: usize,
+    body: Body,
+    /// What came after the request.
+    kept: BytesMut,
+    eof: bool,
+}
+
+/// What belongs to the request after its head.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// So many bytes more.
+    Length(u64),
+    /// Chunks up to the last.
+    Chunked(Chunks),
+    /// Everything: another protocol speaks.
+    All,
+    /// The body is malformed or too large; nothing of it is given out any more.
+    Refused(Fault),
+}
+
+impl Conn {
+    /// Lends a connection for a request with this head; `rest` is what was read beyond it.
+    pub(super) fn lend(io: Stream, head: &[u8], rest: &[u8], body: Body) -> Self {
+        let mut replay = BytesMut::with_capacity(head.len() + rest.len().max(READ_BYTES));
+        replay.extend_from_slice(head);
+        replay.extend_from_slice(rest);
+        Self { io, replay, head: head.len(), body, kept: BytesMut::new(), eof: false }
+    }
+
+    /// The connection and what came after the request, if it can go on: the request was given out whole and the
+    /// client is still there.
+    pub(super) fn take_back(self) -> Option<(Stream, BytesMut)> {
+        let whole = self.head == 0 && self.is_over() && !self.eof;
+        let mut kept = self.kept;
+        kept.unsplit(self.replay);
+        whole.then_some((self.io, kept))
+    }
+
+    /// Why the body was refused, if it was.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match &self.body {
+            Body::Refused(fault) => Some(*fault),
+            _ => None,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        match &self.body {
+            Body::Length(left) => *left == 0,
+            Body::Chunked(chunks) => chunks.is_over(),
+            Body::All | Body::Refused(_) => false,
+        }
+    }
+
+    /// How many of the bytes that are here belong to the request.
+    fn allowed(&mut self, most: usize) -> usize {
+        let here = &self.replay[..self.replay.len().min(most)];
+        if self.head > 0 {
+            let given = here.len().min(self.head);
+            self.head -= given;
+            return given;
+        }
+        match &mut self.body {
+            Body::Length(left) => {
+                let given = (here.len() as u64).min(*left);
+                *left -= given;
+                given as usize
+            }
+            Body::Chunked(chunks) => match chunks.take(here) {
+                Ok(given) => given,
+                Err(fault) => {
+                    self.body = Body::Refused(fault);
+                    0
+                }
+            },
+            Body::All => here.len(),
+            Body::Refused(_) => 0,
+        }
+    }
+
+    /// The request is over: what comes now is the next one's. Ready only when the client has closed.
+    fn poll_after(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.kept.unsplit(self.replay.split());
+        while self.kept.len() < MAX_KEPT_BYTES {
+            if std::task::ready!(poll_read_more(&mut self.io, cx, &mut self.kept))? == 0 {
+                self.eof = true;
+                return Poll::Ready(Ok(()));
+            }
+        }
+        // The client has sent too much ahead: it waits for its answer like everybody else.
+        Poll::Pending
+    }
+}
+
+/// Reads once into a buffer's free room.
+fn poll_read_more(io: &mut Stream, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
+    let mut room = [0; READ_BYTES];
+    let mut read = ReadBuf::new(&mut room);
+    std::task::ready!(Pin::new(io).poll_read(cx, &mut read))?;
+    into.extend_from_slice(read.filled());
+    Poll::Ready(Ok(read.filled().len()))
+}
+
+impl AsyncRead for Conn {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if out.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            if let Some(fault) = this.fault() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault.reason())));
+            }
+            if this.head == 0 && this.is_over() {
+                return this.poll_after(cx);
+            }
+            let given = this.allowed(out.remaining());
+            if given > 0 {
+                out.put_slice(&this.replay[..given]);
+                this.replay.advance(given);
+                return Poll::Ready(Ok(()));
+            }
+            if this.fault().is_none() && std::task::ready!(poll_read_more(&mut this.io, cx, &mut this.replay))? == 0 {
+                this.eof = true;
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Conn {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, data)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, data)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
+
+#[async_trait]
+impl Shutdown for Conn {
+    async fn shutdown(&mut self) {
+        Shutdown::shutdown(&mut *self.io).await;
+    }
+}
+
+impl UniqueID for Conn {
+    fn id(&self) -> UniqueIDType {
+        self.io.id()
+    }
+}
+
+impl Ssl for Conn {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.io.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.io.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Conn {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.io.get_timing_digest()
+    }
+}
+
+impl GetProxyDigest for Conn {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.io.get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for Conn {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.io.get_socket_digest()
+    }
+}
+
+/// The default peeks at nothing: pingora then takes an h2c connection for HTTP/2 without waiting for more bytes.
+impl Peek for Conn {}

@@ -1,0 +1,330 @@
+//! Requests with a body, and upgrades: pingora's `HttpProxy`, told what to send and what to pass on.
+
+use std::{
+    any::Any,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora_core::{protocols::Digest, server::configuration::ServerConf, upstreams::peer::HttpPeer};
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader, header_value_from_slice};
+use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
+
+use crate::{
+    cache::{Bypass, Outcome, policy, status::CacheStatus},
+    header::{
+        Fields, ResponseHead,
+        fields::{is, is_hop_by_hop, is_never_hop_by_hop, trim},
+        request::Refusal,
+    },
+    traffic::{Entered, UpstreamFailure},
+};
+
+use super::{
+    Engine, Served,
+    chunks::Fault,
+    conn::Conn,
+    context::Request,
+    h2,
+    origin::failure,
+    problem,
+    upstream::{VIA, add_ours},
+};
+
+/// A request is tried on one address after the other, and at most once again on a dead connection.
+const MAX_TRIES: usize = 10;
+
+/// What `HttpProxy` asks at each step.
+pub(super) struct Forward {
+    engine: Arc<Engine>,
+}
+
+/// One request inside `HttpProxy`.
+pub(super) struct Context {
+    request: Option<Request>,
+    _in_flight: Entered,
+    /// Connections that could not be made, so that the next address is tried.
+    refused: usize,
+    /// A reused connection was dead: the next is a new one.
+    dead: bool,
+    sent: Option<Instant>,
+    first_byte: Option<Duration>,
+    body_bytes: u64,
+    failure: Option<UpstreamFailure>,
+    refusal: Option<Refusal>,
+}
+
+impl Forward {
+    pub(super) fn proxy(engine: Arc<Engine>) -> HttpProxy<Self> {
+        let conf = ServerConf {
+            max_retries: MAX_TRIES,
+            upstream_keepalive_pool_size: engine.settings.upstream_connections,
+            threads: 1,
+            ..ServerConf::default()
+        };
+        http_proxy(&Arc::new(conf), Self { engine })
+    }
+}
+
+impl Context {
+    /// Why the cache takes no part: what comes this way has another method, a body, or asks for an upgrade.
+    fn bypass(&self) -> Bypass {
+        let admitted = self.request.as_ref().map(|request| policy::admit(&request.head, &Default::default()));
+        admitted.and_then(std::result::Result::err).unwrap_or(Bypass::Body)
+    }
+}
+
+/// The error that ends a request when the front's own context is missing, which no path leads to.
+fn no_context<T>() -> Result<T> {
+    Error::e_explain(ErrorType::InternalError, "a request without its context")
+}
+
+#[async_trait]
+impl ProxyHttp for Forward {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context {
+            request: None,
+            _in_flight: self.engine.state.traffic.in_flight.enter(),
+            refused: 0,
+            dead: false,
+            sent: None,
+            first_byte: None,
+            body_bytes: 0,
+            failure: None,
+            refusal: None,
+        }
+    }
+
+    /// The front hands its request over with the connection.
+    fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Context, given: Box<dyn Any + Send + Sync>) {
+        ctx.request = given.downcast().ok().map(|request| *request);
+    }
+
+    /// An HTTP/2 stream brings nothing with it: its head is read again, with the same checks.
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+        if ctx.request.is_none() {
+            match h2::request(&mut session.downstream_session, &self.engine) {
+                Ok(request) => ctx.request = Some(request),
+                Err(refusal) => {
+                    ctx.refusal = Some(refusal);
+                    return Err(Error::new_down(ErrorType::HTTPStatus(refusal.status())));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+        let origin = &self.engine.origin;
+        let Some(address) = origin.addresses.candidates().await.get(ctx.refused).copied() else {
+            let failure = *ctx.failure.get_or_insert(UpstreamFailure::Resolve);
+            return Err(Error::new_up(ErrorType::HTTPStatus(failure.status())));
+        };
+        let peer = origin.peer(address);
+        Ok(Box::new(if ctx.dead { origin.fresh(&peer) } else { peer }))
+    }
+
+    /// Nothing can have reached the app: the next address may be tried.
+    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, ctx: &mut Context, mut e: Box<Error>) -> Box<Error> {
+        ctx.refused += 1;
+        ctx.failure = Some(match failure(&e) {
+            UpstreamFailure::ConnectTimeout => UpstreamFailure::ConnectTimeout,
+            _ => UpstreamFailure::Connect,
+        });
+        e.as_up();
+        e.set_retry(true);
+        e
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        _reused: bool,
+        peer: &HttpPeer,
+        #[cfg(unix)] _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        use pingora_core::upstreams::peer::Peer;
+        ctx.failure = None;
+        if let Some(address) = peer.address().as_inet() {
+            self.engine.origin.addresses.worked(*address);
+        }
+        Ok(())
+    }
+
+    /// The app may have had the request. It is sent again only without a body, by a safe method, and when a reused
+    /// connection was dead: an upgrade, that is.
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut e: Box<Error>,
+        ctx: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        e.retry.decide_reuse(reused);
+        let safe = session.req_header().method.is_safe() && session.is_body_empty();
+        let again = safe && !ctx.dead && reused && e.retry() && session.response_written().is_none();
+        ctx.dead = again;
+        e.set_retry(again);
+        e
+    }
+
+    async fn upstream_request_filter(&self, _: &mut Session, out: &mut RequestHeader, ctx: &mut Context) -> Result<()> {
+        let Some(request) = &ctx.request else { return no_context() };
+        add_ours(out, request, &self.engine.sending)?;
+        ctx.sent = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Counts what has no length of its own.
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        ctx.body_bytes += body.as_ref().map_or(0, |body| body.len() as u64);
+        if self.engine.settings.max_body_bytes.is_some_and(|most| ctx.body_bytes > most) {
+            ctx.refusal = Some(Refusal::BodyTooLarge);
+            return Err(Error::new_down(ErrorType::HTTPStatus(413)));
+        }
+        Ok(())
+    }
+
+    async fn response_filter(&self, _: &mut Session, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+        let Some(request) = &ctx.request else { return no_context() };
+        if response.status.is_informational() && response.status.as_u16() != 101 {
+            return Ok(());
+        }
+        ctx.first_byte = ctx.sent.map(|sent| sent.elapsed());
+        if response.status.as_u16() != 101 {
+            remove_hop_by_hop(response);
+        }
+        let mut status = Vec::new();
+        CacheStatus::Bypassed(ctx.bypass()).write_member(&mut status);
+        response.append_header("Via", header_value_from_slice(VIA.as_bytes()))?;
+        response.append_header("Cache-Status", header_value_from_slice(&status))?;
+        response.insert_header("X-Request-Id", header_value_from_slice(request.id.as_str().as_bytes()))?;
+        Ok(())
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Context) -> FailToProxy {
+        let traffic = &self.engine.state.traffic;
+        let answer = match cause(session, e, ctx) {
+            Cause::Client(refusal) => {
+                traffic.refuse(refusal.status());
+                Some(problem::refused(refusal))
+            }
+            Cause::Origin(why) => {
+                traffic.upstream_failed(why);
+                ctx.failure = Some(why);
+                Some(problem::unanswered(why))
+            }
+            Cause::Gone => None,
+        };
+        let Some((head, body)) = answer else { return FailToProxy { error_code: 0, can_reuse_downstream: false } };
+        let status = head.status();
+        if let Ok(response) = as_pingora(&head, ctx) {
+            // Nothing is sent when an answer has begun: the client sees it cut. An error here is a client that left.
+            let _ = session.downstream_session.write_error_response(response, body).await;
+        }
+        FailToProxy { error_code: status, can_reuse_downstream: false }
+    }
+
+    /// Every failure is counted and answered; pingora's line per client that left would only be noise.
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Context,
+        _: &Error,
+        _: pingora_proxy::ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Context) {
+        let Some(request) = &ctx.request else { return };
+        let status = session.response_written().map_or(499, |response| response.status.as_u16());
+        self.engine.state.cache.stats.bypassed(ctx.bypass());
+        // An upgraded connection lives as long as its users like: its duration says nothing about the app.
+        let whole = e.is_none() && status != 101;
+        let served = Served { status, outcome: Outcome::Bypass, upstream: ctx.first_byte, whole };
+        self.engine.record(request, served, session.body_bytes_sent() as u64);
+    }
+}
+
+/// Who is to blame when a request cannot be passed on.
+enum Cause {
+    Client(Refusal),
+    Origin(UpstreamFailure),
+    /// The client left, or nothing can be said to it any more.
+    Gone,
+}
+
+fn cause(session: &Session, e: &Error, ctx: &Context) -> Cause {
+    let conn = session.downstream_session.stream().and_then(|stream| stream.as_any().downcast_ref::<Conn>());
+    if let Some(fault) = conn.and_then(Conn::fault) {
+        return Cause::Client(match fault {
+            Fault::Malformed => Refusal::Malformed(fault.reason()),
+            Fault::TooLarge => Refusal::BodyTooLarge,
+        });
+    }
+    if let Some(refusal) = ctx.refusal {
+        return Cause::Client(refusal);
+    }
+    if let Some(failure) = ctx.failure {
+        return Cause::Origin(failure);
+    }
+    match (e.esource(), e.etype()) {
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Cause::Client(Refusal::Timeout),
+        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => {
+            Cause::Client(Refusal::Malformed("the request is malformed"))
+        }
+        (ErrorSource::Downstream, _) => Cause::Gone,
+        _ => Cause::Origin(failure(e)),
+    }
+}
+
+/// Removes what belongs to the origin's connection, and a length said twice.
+fn remove_hop_by_hop(response: &mut ResponseHeader) {
+    let named: Vec<Vec<u8>> = response
+        .headers
+        .get_all(http::header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(|name| trim(name).to_vec())
+        .filter(|name| !is_never_hop_by_hop(name))
+        .collect();
+    // pingora frames the answer by Transfer-Encoding and needs to see it.
+    let hop = |name: &[u8]| {
+        (is_hop_by_hop(name) && !is(name, "transfer-encoding"))
+            || named.iter().any(|named| named.eq_ignore_ascii_case(name))
+    };
+    let unwanted: Vec<_> = response.headers.keys().filter(|name| hop(name.as_str().as_bytes())).cloned().collect();
+    for name in unwanted {
+        response.remove_header(&name);
+    }
+}
+
+fn as_pingora(head: &ResponseHead, ctx: &Context) -> Result<ResponseHeader> {
+    let mut out = ResponseHeader::build(head.status(), Some(8))?;
+    for (name, value) in head.fields() {
+        out.append_header(Bytes::copy_from_slice(name), header_value_from_slice(value))?;
+    }
+    if let Some(request) = &ctx.request {
+        out.insert_header("X-Request-Id", header_value_from_slice(request.id.as_str().as_bytes()))?;
+    }
+    Ok(out)
+}

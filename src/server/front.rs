@@ -1,0 +1,278 @@
+//! The front door: one head at a time, under one deadline, checked before anything else sees it.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use parking_lot::Mutex;
+use pingora_core::{
+    apps::{HttpServerApp, ServerApp},
+    protocols::{ALPN, Stream, http::ServerSession},
+    server::ShutdownWatch,
+};
+use pingora_proxy::HttpProxy;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout_at,
+};
+
+use crate::{
+    header::{
+        Framing, RequestHead,
+        forwarded::Peer,
+        request::{Refusal, find_end},
+    },
+    traffic::Entered,
+};
+
+use super::{
+    Engine,
+    chunks::Chunks,
+    conn::{Body, Conn},
+    context::Request,
+    forward::Forward,
+    h2::H2Door,
+    problem,
+    reply::{H1Reply, Reply},
+};
+
+/// What begins an HTTP/2 connection (RFC 9113 §3.4); no method is called `PRI`.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Room for the next read.
+const READ_BYTES: usize = 4 << 10;
+/// After a refusal: what is still read, and for how long, so that the client sees the answer and not a reset.
+const LINGER_BYTES: usize = 256 << 10;
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Takes connections and serves their requests.
+pub(super) struct FrontDoor {
+    pub(super) engine: Arc<Engine>,
+    pub(super) proxy: Arc<HttpProxy<Forward>>,
+    pub(super) h2: Arc<H2Door>,
+    pub(super) by_address: Arc<ByAddress>,
+}
+
+/// Connections by client address, kept only where a limit is set.
+#[derive(Debug, Default)]
+pub(super) struct ByAddress(Mutex<HashMap<IpAddr, usize>>);
+
+/// A connection that was let in; lets go of its places when dropped.
+struct Admitted {
+    _open: Entered,
+    place: Option<(Arc<ByAddress>, IpAddr)>,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if let Some((by_address, address)) = &self.place {
+            let mut open = by_address.0.lock();
+            if let Some(count) = open.get_mut(address) {
+                *count -= 1;
+                if *count == 0 {
+                    open.remove(address);
+                }
+            }
+        }
+    }
+}
+
+impl FrontDoor {
+    /// Lets a connection in, or not.
+    fn admit(&self, address: IpAddr) -> Option<Admitted> {
+        let (settings, traffic) = (&self.engine.settings, &self.engine.state.traffic);
+        traffic.connections_total.add();
+        let open = traffic.connections.enter();
+        if traffic.connections.value() > settings.max_connections as u64 {
+            traffic.connections_refused.add();
+            return None;
+        }
+        let mut admitted = Admitted { _open: open, place: None };
+        if let Some(most) = settings.max_connections_per_ip {
+            let mut by_address = self.by_address.0.lock();
+            let count = by_address.entry(address).or_default();
+            if *count >= most {
+                traffic.connections_refused.add();
+                return None;
+            }
+            *count += 1;
+            admitted.place = Some((self.by_address.clone(), address));
+        }
+        Some(admitted)
+    }
+}
+
+/// The address of a connection's other end. A socket that was closed already has none any more.
+pub(super) fn peer_address(io: &Stream) -> Option<IpAddr> {
+    Some(io.get_socket_digest()?.peer_addr()?.as_inet()?.ip())
+}
+
+#[async_trait]
+impl ServerApp for FrontDoor {
+    async fn process_new(self: &Arc<Self>, io: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let address = peer_address(&io)?;
+        let _admitted = self.admit(address)?;
+        if matches!(io.selected_alpn_proto(), Some(ALPN::H2)) {
+            return ServerApp::process_new(&self.h2, io, shutdown).await;
+        }
+        let peer = Peer::new(address, io.get_ssl_digest().is_some(), &self.engine.settings.trusted_proxies);
+        let connection = Connection { front: self, peer, buf: BytesMut::new(), shutdown: shutdown.clone() };
+        connection.serve(io).await;
+        None
+    }
+}
+
+/// An HTTP/1 connection between two requests.
+struct Connection<'a> {
+    front: &'a Arc<FrontDoor>,
+    peer: Peer,
+    /// What was read and not yet used.
+    buf: BytesMut,
+    shutdown: ShutdownWatch,
+}
+
+/// What came.
+enum Next {
+    Request(Box<Request>),
+    /// The client speaks HTTP/2 without TLS.
+    Http2,
+    Refused(Refusal),
+    /// Nothing more.
+    Closed,
+}
+
+impl Connection<'_> {
+    async fn serve(mut self, mut io: Stream) {
+        loop {
+            match self.next(&mut io).await {
+                Next::Request(request)
+                    if request.head.framing == Framing::None && !request.head.asks_for_websocket() =>
+                {
+                    let keep_alive = request.head.keeps_alive() && !*self.shutdown.borrow();
+                    let write_timeout = self.front.engine.settings.timeouts.write;
+                    let mut reply = H1Reply::new(&mut io, &mut self.buf, &request.head, keep_alive, write_timeout);
+                    self.front.engine.serve(&request, &mut reply).await;
+                    if !reply.keeps_alive() {
+                        return close(io).await;
+                    }
+                }
+                Next::Request(request) => match self.forward(io, *request).await {
+                    Some(back) => io = back,
+                    None => return,
+                },
+                Next::Http2 => {
+                    let io = Conn::lend(io, &[], &self.buf, Body::All);
+                    ServerApp::process_new(&self.front.h2, Box::new(io), &self.shutdown).await;
+                    return;
+                }
+                Next::Refused(refusal) => return self.refuse(io, refusal).await,
+                Next::Closed => return,
+            }
+        }
+    }
+
+    /// Reads the next head. Two deadlines: for the first byte of a request, after which an idle connection is closed
+    /// without a word, and for the whole head, counted from its first byte and moved by nothing.
+    async fn next(&mut self, io: &mut Stream) -> Next {
+        let settings = &self.front.engine.settings;
+        let mut began = (!self.buf.is_empty()).then(Instant::now);
+        let idle_until = Instant::now() + settings.timeouts.idle;
+        let mut seen = 0;
+        let mut blank_line_skipped = false;
+        loop {
+            // RFC 9112 §2.2: one empty line before a request is ignored; some clients send it after a body.
+            if !blank_line_skipped && self.buf.starts_with(b"\r\n") {
+                self.buf.advance(2);
+                (blank_line_skipped, seen) = (true, 0);
+            }
+            let is_preface = self.buf.len() >= 3 && PREFACE.starts_with(&self.buf[..self.buf.len().min(PREFACE.len())]);
+            if is_preface && self.buf.len() >= PREFACE.len() {
+                return Next::Http2;
+            }
+            match find_end(&self.buf, seen, &settings.limits) {
+                Ok(Some(end)) if !is_preface => return self.request(end, began.unwrap_or_else(Instant::now)),
+                Err(refusal) => return Next::Refused(refusal),
+                Ok(_) => seen = self.buf.len(),
+            }
+            let deadline = began.map_or(idle_until, |began| began + settings.timeouts.header);
+            self.buf.reserve(READ_BYTES);
+            let read = tokio::select! {
+                biased;
+                read = timeout_at(deadline.into(), io.read_buf(&mut self.buf)) => read,
+                _ = self.shutdown.changed(), if self.buf.is_empty() => return Next::Closed,
+            };
+            match read {
+                Ok(Ok(1..)) => {
+                    began.get_or_insert_with(Instant::now);
+                }
+                Err(_) if began.is_some() => return Next::Refused(Refusal::Timeout),
+                _ => return Next::Closed,
+            }
+        }
+    }
+
+    fn request(&mut self, end: usize, began: Instant) -> Next {
+        let settings = &self.front.engine.settings;
+        let head = match RequestHead::parse(self.buf.split_to(end).freeze(), &settings.limits) {
+            Ok(head) => head,
+            Err(refusal) => return Next::Refused(refusal),
+        };
+        match (head.framing, settings.max_body_bytes) {
+            (Framing::Length(length), Some(most)) if length > most => Next::Refused(Refusal::BodyTooLarge),
+            _ => Next::Request(Box::new(Request::new(head, self.peer, began))),
+        }
+    }
+
+    /// Has pingora's `HttpProxy` pass a request on; the connection comes back if it can take another.
+    async fn forward(&mut self, io: Stream, request: Request) -> Option<Stream> {
+        let settings = &self.front.engine.settings;
+        let body = match request.head.framing {
+            Framing::Length(length) => Body::Length(length),
+            Framing::Chunked => Body::Chunked(Chunks::new(settings.max_body_bytes)),
+            Framing::None => Body::All,
+        };
+        let mut head = Vec::with_capacity(1 << 10);
+        request.head.write_to(&mut head);
+        let conn = Conn::lend(io, &head, &self.buf.split(), body);
+        let mut session = ServerSession::new_http1(Box::new(conn));
+        session.set_read_timeout(Some(settings.timeouts.write));
+        session.set_write_timeout(Some(settings.timeouts.write));
+        session.set_connection_user_context(Some(Box::new(request)));
+        let (stream, _) = self.front.proxy.process_new_http(session, &self.shutdown).await?.consume();
+        let conn = stream.into_any().downcast::<Conn>().ok()?;
+        let (io, kept) = conn.take_back()?;
+        self.buf = kept;
+        Some(io)
+    }
+
+    async fn refuse(mut self, mut io: Stream, refusal: Refusal) {
+        let engine = &self.front.engine;
+        engine.state.traffic.refuse(refusal.status());
+        let (head, body) = problem::refused(refusal);
+        let mut reply = H1Reply::refusal(&mut io, &mut self.buf, engine.settings.timeouts.write);
+        if reply.whole(&head, &[], body).await.is_ok() {
+            close(io).await;
+        }
+    }
+}
+
+/// Closes a connection so that the client sees the last answer whole: our end first, then what is still coming is
+/// read for a moment. A socket closed with unread bytes in it sends a reset, which can overtake the answer.
+async fn close(mut io: Stream) {
+    if AsyncWriteExt::shutdown(&mut io).await.is_err() {
+        return;
+    }
+    let mut read = 0;
+    let deadline = (Instant::now() + LINGER).into();
+    let mut scratch = [0; READ_BYTES];
+    while read < LINGER_BYTES {
+        match timeout_at(deadline, io.read(&mut scratch)).await {
+            Ok(Ok(some @ 1..)) => read += some,
+            _ => return,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! HTTP/2: pingora's sessions, the same steps.
+
+use std::{sync::Arc, time::Instant};
+
+use async_trait::async_trait;
+use pingora_core::{
+    apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream},
+    protocols::http::ServerSession,
+    server::ShutdownWatch,
+};
+use pingora_proxy::HttpProxy;
+
+use crate::header::{
+    Framing, RequestHead,
+    forwarded::Peer,
+    request::{Limits, Refusal},
+};
+
+use super::{
+    Engine,
+    context::Request,
+    forward::Forward,
+    problem,
+    reply::{H2Reply, Reply},
+};
+
+/// Serves the streams of HTTP/2 connections.
+pub(super) struct H2Door {
+    engine: Arc<Engine>,
+    proxy: Arc<HttpProxy<Forward>>,
+    options: HttpServerOptions,
+}
+
+impl H2Door {
+    pub(super) fn new(engine: Arc<Engine>, proxy: Arc<HttpProxy<Forward>>) -> Self {
+        let mut options = HttpServerOptions::default();
+        // A connection that comes here without TLS has shown its preface: it speaks HTTP/2 for sure.
+        options.h2c = true;
+        Self { engine, proxy, options }
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for H2Door {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let settings = &self.engine.settings;
+        let request = match request(&mut session, &self.engine) {
+            Ok(request) => request,
+            Err(refusal) => {
+                self.engine.state.traffic.refuse(refusal.status());
+                let (head, body) = problem::refused(refusal);
+                // A client that does not take its refusal has left; there is nothing more to say to it.
+                let _ = H2Reply::new(session, settings.timeouts.write).whole(&head, &[], body).await;
+                return None;
+            }
+        };
+        if request.head.framing == Framing::None {
+            let mut reply = H2Reply::new(session, settings.timeouts.write);
+            self.engine.serve(&request, &mut reply).await;
+            return None;
+        }
+        session.set_write_timeout(Some(settings.timeouts.write));
+        self.proxy.process_new_http(session, shutdown).await
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
+    }
+}
+
+/// The request of a stream.
+///
+/// # Errors
+/// What is wrong with its head, or that its body is too large.
+pub(super) fn request(session: &mut ServerSession, engine: &Engine) -> Result<Request, Refusal> {
+    let settings = &engine.settings;
+    let has_body = !session.is_body_empty();
+    let address = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+    let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    let peer = Peer::new(address.unwrap_or([0, 0, 0, 0].into()), tls, &settings.trusted_proxies);
+    let head = head(session, has_body, &settings.limits)?;
+    match (head.framing, settings.max_body_bytes) {
+        (Framing::Length(length), Some(most)) if length > most => Err(Refusal::BodyTooLarge),
+        _ => Ok(Request::new(head, peer, Instant::now())),
+    }
+}
+
+fn head(session: &ServerSession, has_body: bool, limits: &Limits) -> Result<RequestHead, Refusal> {
+    let sent = session.req_header();
+    let authority = sent.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let fields = sent.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    RequestHead::from_h2(sent.method.clone(), sent.raw_path(), authority, fields, has_body, limits)
+}

@@ -1,0 +1,123 @@
+//! Binding and serving: sockets are bound here, so that a busy port is an error with a name, and pingora adopts them.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::IntoRawFd,
+    sync::Arc,
+};
+
+use pingora_core::{
+    listeners::{ListenerConfig, tls::TlsSettings},
+    protocols::l4::stream::L4BufferSettings,
+    server::{Fds, ListenFds},
+    services::{Service as _, listening::Service},
+};
+use socket2::{Domain, Socket, Type};
+use tokio::sync::watch;
+
+use crate::state::State;
+
+use super::{
+    Engine, Settings, Tls,
+    forward::Forward,
+    front::{ByAddress, FrontDoor},
+    h2::H2Door,
+};
+
+/// Connections that wait to be accepted; the kernel lowers it to its own limit.
+const BACKLOG: i32 = 65_535;
+
+/// Binds a listening socket.
+///
+/// # Errors
+/// The system's, such as an address in use.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // An address of one family means that family, on every system alike.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// The front door's sockets, bound and not yet served.
+#[derive(Debug)]
+pub struct Front {
+    settings: Settings,
+    plain: Vec<(SocketAddr, TcpListener)>,
+    tls: Vec<(SocketAddr, TcpListener)>,
+}
+
+impl Front {
+    /// Binds every address of the settings.
+    ///
+    /// # Errors
+    /// The first address that cannot be bound, with the system's error.
+    pub fn bind(settings: Settings) -> Result<Self, (SocketAddr, io::Error)> {
+        let bind_all = |addresses: &[SocketAddr]| {
+            addresses
+                .iter()
+                .map(|address| {
+                    bind(*address)
+                        .and_then(|socket| Ok((socket.local_addr()?, socket)))
+                        .map_err(|error| (*address, error))
+                })
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let plain = bind_all(&settings.listen)?;
+        let tls = bind_all(settings.tls.as_ref().map_or(&[], |tls| &tls.listen))?;
+        Ok(Self { settings, plain, tls })
+    }
+
+    /// Where it listens, as URLs.
+    pub fn urls(&self) -> impl Iterator<Item = String> + '_ {
+        let url = |scheme| move |(address, _): &(SocketAddr, TcpListener)| format!("{scheme}://{address}");
+        self.plain.iter().map(url("http")).chain(self.tls.iter().map(url("https")))
+    }
+
+    /// Serves until the switch says stop, then no new connection is taken; those that are open end their requests.
+    ///
+    /// The sender must live as long as connections are served.
+    ///
+    /// # Errors
+    /// When the certificate or its key cannot be used.
+    pub fn serve(self, state: Arc<State>, stop: watch::Receiver<bool>) -> Result<tokio::task::JoinHandle<()>, String> {
+        let engine = Arc::new(Engine::new(state, self.settings.clone()));
+        let proxy = Arc::new(Forward::proxy(engine.clone()));
+        let h2 = Arc::new(H2Door::new(engine.clone(), proxy.clone()));
+        let door = FrontDoor { engine, proxy, h2, by_address: Arc::new(ByAddress::default()) };
+        let mut service = Service::new("front".into(), door);
+        let mut fds = Fds::new();
+        let mut add = |address: SocketAddr, socket: TcpListener, tls: Option<TlsSettings>| {
+            // The front reads and writes through buffers of its own.
+            let config = ListenerConfig::tcp(address.to_string()).l4_buffer(L4BufferSettings::unbuffered());
+            service.add_listener(match tls {
+                Some(tls) => config.tls(tls),
+                None => config,
+            });
+            fds.add(address.to_string(), socket.into_raw_fd());
+        };
+        for (address, socket) in self.plain {
+            add(address, socket, None);
+        }
+        for (address, socket) in self.tls {
+            let settings = self.settings.tls.as_ref().map(tls_settings).transpose()?;
+            add(address, socket, settings);
+        }
+        let fds: ListenFds = Arc::new(parking_lot::Mutex::new(fds));
+        Ok(tokio::spawn(async move { service.start_service(Some(fds), stop, 1).await }))
+    }
+}
+
+fn tls_settings(tls: &Tls) -> Result<TlsSettings, String> {
+    let (cert, key) = (tls.cert.to_string_lossy(), tls.key.to_string_lossy());
+    let mut settings =
+        TlsSettings::intermediate(&cert, &key).map_err(|error| format!("server.tls: {cert} with {key}: {error}"))?;
+    settings.enable_h2();
+    Ok(settings)
+}

@@ -1,0 +1,248 @@
+//! The one way to the app for everything that is not `HttpProxy`'s: connect, send, read the head, hand out the body.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use pingora_core::{
+    connectors::{ConnectorOptions, http::Connector},
+    protocols::http::client::HttpSession,
+    upstreams::peer::{HttpPeer, Peer as _},
+};
+use pingora_error::{Error, ErrorType, RetryType};
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use crate::{
+    cache::freshness::Received,
+    header::{
+        ResponseHead, date,
+        fields::{is, is_hop_by_hop, is_never_hop_by_hop, trim},
+    },
+    traffic::UpstreamFailure,
+};
+
+use super::{Settings, Timeouts, resolve::Addresses, upstream::VIA};
+
+/// More interim responses than this are no HTTP.
+const MAX_INTERIM: usize = 16;
+
+/// The app, and the connections to it.
+pub(super) struct Origin {
+    connector: Connector,
+    pub(super) addresses: Arc<Addresses>,
+    timeouts: Timeouts,
+    fresh: AtomicU64,
+}
+
+/// A response whose head is here and whose body follows.
+pub(super) struct Exchange {
+    session: HttpSession,
+    peer: HttpPeer,
+    /// End-to-end fields of the response.
+    pub(super) head: ResponseHead,
+    /// Whether the message itself says where it ends, so that a cut can be told from the end.
+    pub(super) framed: bool,
+    pub(super) received: Received,
+}
+
+impl Origin {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            connector: Connector::new(Some(ConnectorOptions::new(settings.upstream_connections))),
+            addresses: Arc::new(Addresses::new(settings.upstream.clone())),
+            timeouts: settings.timeouts,
+            // Group keys of fresh connections; 0 is the key of the pool.
+            fresh: AtomicU64::new(1),
+        }
+    }
+
+    /// A peer at this address, with the timeouts that pingora applies while connecting.
+    pub(super) fn peer(&self, address: std::net::SocketAddr) -> HttpPeer {
+        let mut peer = HttpPeer::new(address, false, String::new());
+        peer.options.connection_timeout = Some(self.timeouts.connect);
+        peer.options.total_connection_timeout = Some(self.timeouts.connect);
+        peer.options.read_timeout = Some(self.timeouts.read);
+        peer.options.write_timeout = Some(self.timeouts.write);
+        peer.options.idle_timeout = Some(self.timeouts.idle);
+        peer
+    }
+
+    /// The same peer under a key that no pooled connection has.
+    pub(super) fn fresh(&self, peer: &HttpPeer) -> HttpPeer {
+        let mut fresh = peer.clone();
+        fresh.group_key = self.fresh.fetch_add(1, Relaxed);
+        fresh
+    }
+
+    /// Sends a request without a body and reads the response's head.
+    ///
+    /// It is sent again at most once, and only when its method is safe and the connection was a reused one that
+    /// closed before a byte of an answer: the origin had given it up (RFC 9110 §9.2.2, RFC 9112 §9.3.1). The second
+    /// try gets a new connection; others in the pool may be as dead as the first.
+    pub(super) async fn fetch(&self, request: &RequestHeader) -> Result<Exchange, UpstreamFailure> {
+        let mut last = UpstreamFailure::Resolve;
+        for address in self.addresses.candidates().await {
+            let peer = self.peer(address);
+            match self.connect(&peer).await {
+                Ok((session, reused)) => {
+                    self.addresses.worked(address);
+                    return match self.exchange(session, &peer, request).await {
+                        Err(failed) if reused && failed.unanswered && request.method.is_safe() => {
+                            let (session, _) = self.connect(&self.fresh(&peer)).await?;
+                            self.exchange(session, &peer, request).await.map_err(|failed| failed.why)
+                        }
+                        answered => answered.map_err(|failed| failed.why),
+                    };
+                }
+                Err(why) => last = why,
+            }
+        }
+        Err(last)
+    }
+
+    async fn connect(&self, peer: &HttpPeer) -> Result<(HttpSession, bool), UpstreamFailure> {
+        self.connector.get_http_session(peer).await.map_err(|error| match failure(&error) {
+            UpstreamFailure::ConnectTimeout => UpstreamFailure::ConnectTimeout,
+            _ => UpstreamFailure::Connect,
+        })
+    }
+
+    async fn exchange(
+        &self,
+        mut session: HttpSession,
+        peer: &HttpPeer,
+        request: &RequestHeader,
+    ) -> Result<Exchange, Failed> {
+        session.set_read_timeout(Some(self.timeouts.read));
+        session.set_write_timeout(Some(self.timeouts.write));
+        let requested = Instant::now();
+        session.write_request_header(Box::new(request.clone())).await?;
+        session.finish_request_body().await?;
+        session.read_response_header().await?;
+        for _ in 0..MAX_INTERIM {
+            let Some(head) = session.response_header() else { break };
+            if !head.status.is_informational() {
+                let received = Received { requested, at: Instant::now(), wall: SystemTime::now() };
+                let framed = is_framed(head, request);
+                let head = passed_on(head, received.wall);
+                return Ok(Exchange { session, peer: peer.clone(), head, framed, received });
+            }
+            if head.status.as_u16() == 101 {
+                // Nobody asked for another protocol.
+                break;
+            }
+            session.read_response_header().await?;
+        }
+        Err(Failed { why: UpstreamFailure::Malformed, unanswered: false })
+    }
+
+    /// Gives the connection of a finished exchange back to the pool; that of an unfinished one is closed.
+    pub(super) async fn release(&self, exchange: Exchange) {
+        let idle = exchange.peer.idle_timeout();
+        self.connector.release_http_session(exchange.session, &exchange.peer, idle).await;
+    }
+}
+
+impl Exchange {
+    /// The next part of the body, or `None` at the end that the message itself names.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, UpstreamFailure> {
+        loop {
+            match self.session.read_response_body().await {
+                // An empty part says nothing, and would end a chunked answer to the client.
+                Ok(Some(part)) if part.is_empty() => {}
+                Ok(part) => return Ok(part),
+                Err(error) => return Err(failure(&error)),
+            }
+        }
+    }
+
+    /// Whether the last part of the body is known to be here.
+    pub(super) fn is_done(&mut self) -> bool {
+        self.session.response_done()
+    }
+
+    /// Closes the connection, so that the app learns that nobody waits any more.
+    pub(super) async fn abort(mut self) {
+        self.session.shutdown().await;
+    }
+}
+
+/// A failed exchange, and whether it failed before any byte of an answer.
+struct Failed {
+    why: UpstreamFailure,
+    unanswered: bool,
+}
+
+impl From<Box<Error>> for Failed {
+    fn from(error: Box<Error>) -> Self {
+        let why = failure(&error);
+        // pingora marks so what may be the end of an idle connection. Read timeouts and malformed answers are not.
+        let unanswered = error.retry == RetryType::ReusedOnly || *error.etype() == ErrorType::WriteError;
+        Self { why, unanswered }
+    }
+}
+
+/// What pingora's error means to those who wait for the answer.
+pub(super) fn failure(error: &Error) -> UpstreamFailure {
+    match error.etype() {
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => UpstreamFailure::ConnectTimeout,
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => UpstreamFailure::Timeout,
+        ErrorType::ConnectRefused
+        | ErrorType::ConnectNoRoute
+        | ErrorType::ConnectError
+        | ErrorType::ConnectProxyFailure
+        | ErrorType::SocketError
+        | ErrorType::BindError => UpstreamFailure::Connect,
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => UpstreamFailure::Closed,
+        _ => UpstreamFailure::Malformed,
+    }
+}
+
+/// Whether the response says where it ends (RFC 9112 §6.3); else the end of the connection does, and a cut looks the same.
+fn is_framed(head: &ResponseHeader, request: &RequestHeader) -> bool {
+    request.method == http::Method::HEAD
+        || matches!(head.status.as_u16(), 204 | 304)
+        || head.headers.contains_key(http::header::CONTENT_LENGTH)
+        || head.headers.contains_key(http::header::TRANSFER_ENCODING)
+}
+
+/// The response's fields that go on to the client, with Date (RFC 9110 §6.6.1) and Via added.
+fn passed_on(head: &ResponseHeader, now: SystemTime) -> ResponseHead {
+    let reason = head.get_reason_phrase().unwrap_or_default();
+    let mut out = ResponseHead::build(head.status.as_u16(), reason);
+    let named: Vec<&[u8]> = head
+        .headers
+        .get_all(http::header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(trim)
+        .filter(|name| !is_never_hop_by_hop(name))
+        .collect();
+    let mut length_written = false;
+    for (name, value) in head.case_header_iter() {
+        let name = name.as_slice();
+        let hop = is_hop_by_hop(name) || named.iter().any(|named| named.eq_ignore_ascii_case(name));
+        if hop || is(name, "x-request-id") {
+            continue;
+        }
+        if is(name, "content-length") {
+            // pingora lets a length through that is repeated with one value; one line goes on (RFC 9110 §8.6).
+            let first = trim(value.as_bytes().split(|byte| *byte == b',').next().unwrap_or_default());
+            if !std::mem::replace(&mut length_written, true) {
+                out.field(name, first);
+            }
+            continue;
+        }
+        out.field(name, value.as_bytes());
+    }
+    if !head.headers.contains_key(http::header::DATE) {
+        out.field(b"Date", date::format(now).as_bytes());
+    }
+    out.field(b"Via", VIA.as_bytes());
+    out.finish()
+}
