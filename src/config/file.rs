@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::address;
 use super::problem::{Fault, Given, Place, Problem};
 use super::section::{Document, Section, size};
-use crate::server::Upstream;
+use crate::{header::refusal::MAX_HEADERS, server::Upstream};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -177,7 +177,7 @@ impl Server {
             max_connections_per_ip: section.whole("max_connections_per_ip", CONNECTIONS),
             upstream_connections: section.whole("upstream_connections", IDLE_CONNECTIONS),
             max_header_bytes: section.size("max_header_bytes", KIB..=MIB),
-            max_headers: section.whole("max_headers", 1..=1000),
+            max_headers: section.whole("max_headers", 1..=MAX_HEADERS),
             max_target_bytes: section.size("max_target_bytes", 64..=MIB),
             max_body_bytes: section.size("max_body_bytes", 1..=TIB),
             tls: Tls::read(section.section("tls")),

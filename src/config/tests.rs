@@ -58,15 +58,15 @@ refuses! {
     a_timeout_of_a_week: "server.timeouts.idle = \"7d\"" =>
         "proxy.toml:1: server.timeouts.idle = \"7d\": expected a duration from \"1ms\" to \"1d\"";
     a_number_in_quotes: "server.max_headers = \"200\"" =>
-        "proxy.toml:1: server.max_headers = \"200\": expected a whole number from 1 to 1000, not a string";
-    a_number_too_large: "server.max_headers = 1001" =>
-        "proxy.toml:1: server.max_headers = 1001: expected a whole number from 1 to 1000";
+        "proxy.toml:1: server.max_headers = \"200\": expected a whole number from 1 to 256, not a string";
+    a_number_too_large: "server.max_headers = 257" =>
+        "proxy.toml:1: server.max_headers = 257: expected a whole number from 1 to 256";
     a_number_beyond_64_bits: "server.max_headers = 99999999999999999999" =>
-        "proxy.toml:1: server.max_headers = 99999999999999999999: expected a whole number from 1 to 1000";
+        "proxy.toml:1: server.max_headers = 99999999999999999999: expected a whole number from 1 to 256";
     no_connections: "server.max_connections = 0" =>
-        "proxy.toml:1: server.max_connections = 0: expected a whole number from 1 to 1000000";
+        "proxy.toml:1: server.max_connections = 0: expected a whole number from 1 to 256000";
     an_array_for_a_number: "server.max_headers = [1]" =>
-        "proxy.toml:1: server.max_headers: expected a whole number from 1 to 1000, not an array";
+        "proxy.toml:1: server.max_headers: expected a whole number from 1 to 256, not an array";
     a_fraction: "cache.max_entries = 1.5" =>
         "proxy.toml:1: cache.max_entries = 1.5: expected a whole number from 1 to 10000000, not a float";
     a_word_for_a_boolean: "[[route]]\nmatch = \"/\"\npublic = \"yes\"" =>

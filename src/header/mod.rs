@@ -1,10 +1,12 @@
 //! The vocabulary of HTTP: heads, lists, Cache-Control, dates, validators, forwarding fields. Depends on nothing of ours.
 
+pub mod authority;
 pub mod cache_control;
 pub mod cookie;
 pub mod date;
 pub mod fields;
 pub mod forwarded;
+pub mod refusal;
 pub mod request;
 pub mod response;
 pub mod validator;

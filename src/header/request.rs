@@ -10,81 +10,10 @@ use http::Method;
 
 use super::{
     Fields,
+    authority::is_authority,
     fields::{is, is_never_hop_by_hop, trim},
+    refusal::{Limits, MAX_HEADERS, Refusal},
 };
-
-/// Header fields that a head can be told to hold at most; the parser keeps room for them on the stack.
-pub const MAX_HEADERS: usize = 256;
-
-/// What a head may measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of the whole head. Default 64 KiB; more is 431.
-    pub max_header_bytes: usize,
-    /// Header fields, at most [`MAX_HEADERS`]. Default 200; more is 431.
-    pub max_headers: usize,
-    /// Bytes of the request target. Default 8 KiB; more is 414.
-    pub max_target_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_header_bytes: 64 << 10, max_headers: 200, max_target_bytes: 8 << 10 }
-    }
-}
-
-/// Why the front door answers a request itself and closes the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The message is malformed or can be read in two ways; says how.
-    Malformed(&'static str),
-    /// The head did not arrive in time.
-    Timeout,
-    /// The body is larger than `max_body_bytes`.
-    BodyTooLarge,
-    /// The target is longer than `max_target_bytes`.
-    TargetTooLong,
-    /// An expectation other than 100-continue.
-    Expectation,
-    /// The head is longer than `max_header_bytes`.
-    HeadTooLarge,
-    /// More fields than `max_headers`.
-    TooManyFields,
-    /// A transfer coding other than chunked, or CONNECT.
-    NotImplemented(&'static str),
-    /// A version of HTTP other than 1.0 and 1.1.
-    Version,
-}
-
-impl Refusal {
-    /// The status that says so (RFC 9110 §15.5, §15.6; RFC 6585 §5).
-    pub fn status(self) -> u16 {
-        match self {
-            Self::Malformed(_) => 400,
-            Self::Timeout => 408,
-            Self::BodyTooLarge => 413,
-            Self::TargetTooLong => 414,
-            Self::Expectation => 417,
-            Self::HeadTooLarge | Self::TooManyFields => 431,
-            Self::NotImplemented(_) => 501,
-            Self::Version => 505,
-        }
-    }
-
-    /// What is wrong, for the client's developer.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Malformed(how) | Self::NotImplemented(how) => how,
-            Self::Timeout => "the request head did not arrive in time",
-            Self::BodyTooLarge => "the request body is too large",
-            Self::TargetTooLong => "the request target is too long",
-            Self::Expectation => "only 100-continue can be expected",
-            Self::HeadTooLarge => "the request head is too large",
-            Self::TooManyFields => "the request has too many header fields",
-            Self::Version => "only HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here",
-        }
-    }
-}
 
 /// The protocol a request came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -405,40 +334,6 @@ impl Fields for RequestHead {
         let part = |(start, end): (u32, u32)| &self.bytes[start as usize..end as usize];
         self.lines.iter().map(move |line| (part(line.name), part(line.value)))
     }
-}
-
-/// `host[:port]` with a registered name or an address (RFC 9110 §7.2), `_` allowed since container networks use it.
-/// Other bytes that a URI would allow in a name mean nothing to DNS and much to template engines.
-pub fn is_authority(authority: &[u8]) -> bool {
-    let (host, port) = match authority {
-        [b'[', rest @ ..] => match rest.iter().position(|byte| *byte == b']') {
-            Some(end) => (is_ipv6(&rest[..end]), &rest[end + 1..]),
-            None => return false,
-        },
-        _ => {
-            let end = authority.iter().position(|byte| *byte == b':').unwrap_or(authority.len());
-            (is_name(&authority[..end]), &authority[end..])
-        }
-    };
-    host && match port {
-        [] => true,
-        [b':', digits @ ..] => {
-            digits.len() <= 5
-                && digits.iter().all(u8::is_ascii_digit)
-                && digits.iter().fold(0u32, |sum, digit| sum * 10 + u32::from(digit - b'0')) <= 65535
-        }
-        _ => false,
-    }
-}
-
-fn is_ipv6(address: &[u8]) -> bool {
-    std::str::from_utf8(address).is_ok_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
-}
-
-fn is_name(name: &[u8]) -> bool {
-    !name.is_empty()
-        && name.len() <= 255
-        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%'))
 }
 
 /// What the parser's error means to the client.

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::{
     Fields,
-    request::{Framing, Limits, Refusal, RequestHead, Version, find_end, is_authority},
+    refusal::{Limits, Refusal},
+    request::{Framing, RequestHead, Version, find_end},
 };
 
 fn parse(text: &str) -> Result<RequestHead, Refusal> {
@@ -154,16 +155,6 @@ fn the_connection_goes_on_by_version_and_option() {
 fn http_1_0_needs_no_host() {
     let head = parse("GET / HTTP/1.0\r\n\r\n").unwrap();
     assert_eq!((head.version, head.host.as_ref()), (Version::Http10, b"".as_slice()));
-}
-
-#[test]
-fn authorities() {
-    for good in ["a", "my_app", "a.b-c:80", "a:", "127.0.0.1:1", "[::1]", "[::1]:8080", "a%20b"] {
-        assert!(is_authority(good.as_bytes()), "{good}");
-    }
-    for bad in ["", ":80", "[::1]x", "[]", "[:::1]", "a:1:2", "a:123456", "a\\b", "a?b", "a;b"] {
-        assert!(!is_authority(bad.as_bytes()), "{bad}");
-    }
 }
 
 #[test]

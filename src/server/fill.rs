@@ -18,8 +18,9 @@ use crate::{
 use super::{
     Engine,
     context::Request,
-    flight::{Answered, Pilot, Use, deserted_for},
+    flight::Answered,
     origin::Exchange,
+    pilot::{Pilot, Use, deserted_for},
     upstream::{Ask, upstream_request},
 };
 

@@ -9,7 +9,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,8 +21,10 @@ use crate::{
     traffic::UpstreamFailure,
 };
 
+use super::pilot::Pilot;
+
 /// What a stream that is not kept may be ahead of its slowest reader.
-const WINDOW_BYTES: usize = 256 << 10;
+pub(super) const WINDOW_BYTES: usize = 256 << 10;
 /// More fetches at a time are not shared; each request then fetches for itself.
 const MAX_FLIGHTS: u64 = 10_000;
 
@@ -41,7 +42,7 @@ pub(super) struct FlightKey {
 pub(super) struct Flights {
     shards: [Mutex<HashMap<FlightKey, Arc<Flight>>>; 64],
     hasher: std::hash::RandomState,
-    count: AtomicU64,
+    pub(super) count: AtomicU64,
     /// Bytes of bodies that flights keep, and may keep.
     kept: Arc<AtomicU64>,
     max_kept: u64,
@@ -50,27 +51,28 @@ pub(super) struct Flights {
 /// One fetch and what has come of it so far.
 #[derive(Debug)]
 pub(super) struct Flight {
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     /// Something came, or the end.
-    changed: Notify,
+    pub(super) changed: Notify,
     /// A reader took something or left.
-    taken: Notify,
+    pub(super) taken: Notify,
     kept: Arc<AtomicU64>,
     max_kept: u64,
 }
 
+/// What has come, and who has taken it.
 #[derive(Debug, Default)]
-struct State {
-    answered: Option<Arc<Answered>>,
+pub(super) struct State {
+    pub(super) answered: Option<Arc<Answered>>,
     /// The chunks not yet dropped; `dropped` came before them.
-    chunks: VecDeque<Bytes>,
-    dropped: usize,
-    chunk_bytes: usize,
+    pub(super) chunks: VecDeque<Bytes>,
+    pub(super) dropped: usize,
+    pub(super) chunk_bytes: usize,
     /// Chunks are dropped once every reader has them.
-    windowed: bool,
-    end: Option<End>,
+    pub(super) windowed: bool,
+    pub(super) end: Option<End>,
     /// The next chunk of each reader; `None` for one that left. The first is the request that began the flight.
-    readers: Vec<Option<usize>>,
+    pub(super) readers: Vec<Option<usize>>,
 }
 
 /// The head of the response, and what was decided about it.
@@ -84,7 +86,7 @@ pub(super) struct Answered {
 
 /// How a flight ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// With the whole body.
     Complete,
     /// Without.
@@ -135,182 +137,19 @@ impl Flights {
         flights.insert(key.clone(), flight.clone());
         drop(flights);
         let reader = Reader::join(flight.clone());
-        begin(Pilot { flights: self.clone(), key: key.clone(), flight, listed: true });
+        begin(Pilot::new(self.clone(), key.clone(), flight));
         reader
     }
 
-    fn shard(&self, key: &FlightKey) -> &Mutex<HashMap<FlightKey, Arc<Flight>>> {
+    pub(super) fn shard(&self, key: &FlightKey) -> &Mutex<HashMap<FlightKey, Arc<Flight>>> {
         use std::hash::BuildHasher;
         &self.shards[self.hasher.hash_one(key) as usize % self.shards.len()]
     }
 }
 
-/// The task's side of a flight. Dropping it ends the flight, whatever happened.
-pub(super) struct Pilot {
-    flights: Arc<Flights>,
-    key: FlightKey,
-    flight: Arc<Flight>,
-    listed: bool,
-}
-
-/// Whether a fetch is still of use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Use {
-    /// The body is kept as a whole so far, and may be stored at its end.
-    Kept,
-    /// The body streams through.
-    Streamed,
-    /// Nobody reads it and it will not be stored.
-    None,
-}
-
-impl Pilot {
-    pub(super) fn key(&self) -> &FlightKey {
-        &self.key
-    }
-
-    /// Publishes the head. What is not storable belongs to the request that began the flight: nobody else may see it.
-    pub(super) fn answered(&mut self, answered: Answered) -> Use {
-        let mut state = self.flight.state.lock();
-        let storable = answered.decision.is_ok();
-        state.windowed = !storable;
-        state.answered = Some(Arc::new(answered));
-        let began = state.readers.first().is_some_and(Option::is_some);
-        drop(state);
-        self.flight.changed.notify_waiters();
-        if storable {
-            return Use::Kept;
-        }
-        self.unlist();
-        if began { Use::Streamed } else { Use::None }
-    }
-
-    /// Publishes a part of the body, waiting for the readers of a stream that is not kept. A body that outgrows
-    /// `max_bytes`, or for which there is no room, is kept no longer; says why.
-    pub(super) async fn chunk(&mut self, chunk: Bytes, max_bytes: u64) -> (Use, Option<Skip>) {
-        let outgrown = self.push(chunk, max_bytes);
-        if outgrown.is_some() {
-            self.unlist();
-        }
-        self.flight.changed.notify_waiters();
-        (self.room().await, outgrown)
-    }
-
-    fn push(&self, chunk: Bytes, max_bytes: u64) -> Option<Skip> {
-        let mut state = self.flight.state.lock();
-        let mut outgrown = None;
-        if !state.windowed {
-            if (state.chunk_bytes + chunk.len()) as u64 > max_bytes {
-                outgrown = Some(Skip::TooLarge);
-            } else if !self.flight.keep(chunk.len()) {
-                outgrown = Some(Skip::NoRoom);
-            }
-            if outgrown.is_some() {
-                self.flight.release(state.chunk_bytes);
-                state.windowed = true;
-            }
-        }
-        state.chunk_bytes += chunk.len();
-        state.chunks.push_back(chunk);
-        state.drop_taken();
-        outgrown
-    }
-
-    /// Waits until a stream that is not kept has room for more.
-    async fn room(&self) -> Use {
-        loop {
-            let taken = self.flight.taken.notified();
-            tokio::pin!(taken);
-            taken.as_mut().enable();
-            {
-                let state = self.flight.state.lock();
-                if !state.windowed {
-                    return Use::Kept;
-                }
-                if state.readers.iter().all(Option::is_none) {
-                    return Use::None;
-                }
-                if state.chunk_bytes < WINDOW_BYTES {
-                    return Use::Streamed;
-                }
-            }
-            taken.await;
-        }
-    }
-
-    /// Whether anybody reads.
-    pub(super) fn has_readers(&self) -> bool {
-        self.flight.state.lock().readers.iter().any(Option::is_some)
-    }
-
-    /// Waits until nobody reads a stream that is not kept.
-    pub(super) async fn deserted(&self) {
-        loop {
-            let taken = self.flight.taken.notified();
-            tokio::pin!(taken);
-            taken.as_mut().enable();
-            {
-                let state = self.flight.state.lock();
-                if state.windowed && state.readers.iter().all(Option::is_none) {
-                    return;
-                }
-            }
-            taken.await;
-        }
-    }
-
-    /// The whole body, if it was kept. One copy, of exactly its size; none for a body of one chunk.
-    pub(super) fn body(&self) -> Option<Bytes> {
-        let state = self.flight.state.lock();
-        if state.windowed {
-            return None;
-        }
-        match state.chunks.len() {
-            0 => Some(Bytes::new()),
-            1 => state.chunks.front().cloned(),
-            _ => {
-                let mut whole = Vec::with_capacity(state.chunk_bytes);
-                state.chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
-                Some(whole.into())
-            }
-        }
-    }
-
-    /// The message came to its own end.
-    pub(super) fn complete(&mut self) {
-        self.end(End::Complete);
-    }
-
-    /// There is no more to come.
-    pub(super) fn failed(&mut self, why: UpstreamFailure) {
-        self.end(End::Failed(why));
-    }
-
-    fn end(&mut self, end: End) {
-        // Out of the table first: who asks from now on begins anew, or finds what was stored.
-        self.unlist();
-        self.flight.state.lock().end.get_or_insert(end);
-        self.flight.changed.notify_waiters();
-    }
-
-    fn unlist(&mut self) {
-        if std::mem::take(&mut self.listed) {
-            self.flights.shard(&self.key).lock().remove(&self.key);
-        }
-    }
-}
-
-impl Drop for Pilot {
-    fn drop(&mut self) {
-        // A task that ended without saying how was cancelled or panicked.
-        self.end(End::Failed(UpstreamFailure::Closed));
-        self.flights.count.fetch_sub(1, Relaxed);
-    }
-}
-
 impl Flight {
     /// Takes room for so many bytes from what all flights may keep together.
-    fn keep(&self, bytes: usize) -> bool {
+    pub(super) fn keep(&self, bytes: usize) -> bool {
         let bytes = bytes as u64;
         let fits = self.kept.fetch_add(bytes, Relaxed) + bytes <= self.max_kept;
         if !fits {
@@ -319,7 +158,7 @@ impl Flight {
         fits
     }
 
-    fn release(&self, bytes: usize) {
+    pub(super) fn release(&self, bytes: usize) {
         self.kept.fetch_sub(bytes as u64, Relaxed);
     }
 }
@@ -335,7 +174,7 @@ impl Drop for Flight {
 
 impl State {
     /// Drops the chunks that every reader has.
-    fn drop_taken(&mut self) {
+    pub(super) fn drop_taken(&mut self) {
         if !self.windowed {
             return;
         }
@@ -437,9 +276,4 @@ impl Drop for Reader {
 /// What flights may keep of bodies on their way, besides what is stored: a quarter of `max_bytes`, within reason.
 pub(super) fn room_for_bodies(max_bytes: u64, max_object_bytes: u64) -> u64 {
     (max_bytes / 4).clamp(max_object_bytes.min(8 << 20), 64 << 20)
-}
-
-/// How long a fetch that nobody waits for may go on.
-pub(super) fn deserted_for(read_timeout: Duration) -> Duration {
-    read_timeout.min(Duration::from_secs(60))
 }

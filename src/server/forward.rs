@@ -18,7 +18,7 @@ use crate::{
     header::{
         Fields, ResponseHead,
         fields::{is, is_hop_by_hop, is_never_hop_by_hop, trim},
-        request::Refusal,
+        refusal::Refusal,
     },
     traffic::{Entered, UpstreamFailure},
 };

@@ -22,11 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    header::{
-        Framing, RequestHead,
-        forwarded::Peer,
-        request::{Refusal, find_end},
-    },
+    header::{Framing, RequestHead, forwarded::Peer, refusal::Refusal, request::find_end},
     traffic::Entered,
 };
 

@@ -13,7 +13,7 @@ use pingora_proxy::HttpProxy;
 use crate::header::{
     Framing, RequestHead,
     forwarded::Peer,
-    request::{Limits, Refusal},
+    refusal::{Limits, Refusal},
 };
 
 use super::{

@@ -24,6 +24,7 @@ mod front;
 mod h2;
 mod listen;
 mod origin;
+mod pilot;
 mod problem;
 mod reply;
 mod resolve;

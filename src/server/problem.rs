@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::{
-    header::{ResponseHead, date, request::Refusal},
+    header::{ResponseHead, date, refusal::Refusal},
     traffic::UpstreamFailure,
 };
 

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
-pub use crate::header::request::Limits;
+pub use crate::header::refusal::Limits;
 
 /// The settings of `[server]`.
 #[derive(Clone, Debug, PartialEq)]
