@@ -64,7 +64,7 @@ refuses! {
     a_number_beyond_64_bits: "server.max_headers = 99999999999999999999" =>
         "proxy.toml:1: server.max_headers = 99999999999999999999: expected a whole number from 1 to 256";
     no_connections: "server.max_connections = 0" =>
-        "proxy.toml:1: server.max_connections = 0: expected a whole number from 1 to 256000";
+        "proxy.toml:1: server.max_connections = 0: expected a whole number from 1 to 1000000";
     an_array_for_a_number: "server.max_headers = [1]" =>
         "proxy.toml:1: server.max_headers: expected a whole number from 1 to 256, not an array";
     a_fraction: "cache.max_entries = 1.5" =>
