@@ -2,5 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
+mod admin;
+mod cache;
 mod common;
+mod django;
+mod drain;
+mod faults;
+mod forwarding;
+mod front_door;
 mod harness;
+mod herd;

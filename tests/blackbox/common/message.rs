@@ -171,12 +171,13 @@ impl<S: AsyncRead + Unpin> Wire<S> {
                 }
                 Ok(Some(piece))
             }
-            Framing::Chunked { left } => self.chunk(left).await.map(|piece| {
+            Framing::Chunked { left } => {
+                let piece = self.chunk(left).await?;
                 if piece.is_none() {
                     *framing = Framing::Ended;
                 }
-                piece
-            }),
+                Ok(piece)
+            }
         }
     }
 

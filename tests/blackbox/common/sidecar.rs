@@ -202,7 +202,8 @@ impl Sidecar {
     /// Sends SIGTERM.
     pub(crate) async fn terminate(&self) {
         let id = self.child.id().expect("the program runs");
-        let sent = Command::new("kill").args(["-TERM", &id.to_string()]).status().await;
+        // The shell's own kill: the program of this name is not on every machine.
+        let sent = Command::new("sh").args(["-c", "kill -TERM $0", &id.to_string()]).status().await;
         assert!(sent.is_ok_and(|status| status.success()), "SIGTERM could not be sent to {id}");
     }
 
