@@ -1,0 +1,108 @@
+# Two commands on a fresh Debian or Ubuntu machine that has a Rust toolchain; each does its own set-up.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+# Where the app is. Empty: the demo app is started on DEMO, and stopped again with the sidecar.
+UPSTREAM ?=
+DEMO ?= 127.0.0.1:3000
+# Where the sidecar listens. Empty: as proxy.toml says.
+LISTEN ?=
+CONFIG ?= proxy.toml
+
+CARGO ?= cargo
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# Installs Debian packages, or says what is missing where that is not possible.
+INSTALL = install() { \
+	if ! command -v apt-get >/dev/null; then echo "please install: $$*" >&2; exit 1; fi; \
+	echo "installing $$*"; \
+	$(SUDO) apt-get update -qq >/dev/null && \
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@" >/dev/null; \
+	}
+
+VENV := target/apps/django
+
+.PHONY: help run test build-tools
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1: /'
+	echo "  make run UPSTREAM=http://127.0.0.1:8000: the same, before an app of yours"
+
+run: build-tools ## Builds Pacecar and starts it before its demo app
+	@$(CARGO) build --locked --profile quick
+	bin=target/quick/pacecar
+	pipes=$$(mktemp -d)
+	mkfifo "$$pipes/demo" "$$pipes/pacecar"
+	demo= pacecar=
+	# Jobs in groups of their own: Ctrl-C reaches this shell alone, and each of them is told to stop exactly once.
+	set -m
+	stop() {
+		trap - EXIT INT TERM
+		for job in $$pacecar $$demo; do
+			kill -TERM "$$job" 2>/dev/null || true
+			wait "$$job" 2>/dev/null || true
+		done
+		rm -rf "$$pipes"
+	}
+	trap stop EXIT
+	trap 'exit 0' INT TERM
+	upstream="$(UPSTREAM)"
+	if [ -z "$$upstream" ]; then
+		"$$bin" demo --listen $(DEMO) >"$$pipes/demo" </dev/null &
+		demo=$$!
+		exec 3<"$$pipes/demo"
+		if ! read -r line <&3; then
+			echo "The demo app did not start. Another port: make run DEMO=127.0.0.1:3001" >&2
+			exit 1
+		fi
+		echo "$$line"
+		upstream="http://$(DEMO)"
+	fi
+	"$$bin" --config $(CONFIG) --upstream "$$upstream" $(if $(LISTEN),--listen $(LISTEN)) >"$$pipes/pacecar" </dev/null &
+	pacecar=$$!
+	exec 4<"$$pipes/pacecar"
+	front= admin=
+	while read -r line <&4; do
+		echo "$$line"
+		case "$$line" in
+			"pacecar: listening on http://"*) front=$${front:-$${line#*on }} ;;
+			"pacecar: admin on "*) admin=$${line#*on } ;;
+			"pacecar: ready") break ;;
+		esac
+	done
+	if [ -z "$$front" ]; then
+		echo "Pacecar did not start. Another port: make run LISTEN=127.0.0.1:8081" >&2
+		exit 1
+	fi
+	printf '\nTry, twice each (Ctrl-C stops everything):\n'
+	echo "  curl -i $$front/"
+	echo "  curl -s -o /dev/null -D - $$front/slow"
+	echo "  curl -s $$admin/performance/cache/stats"
+	cat <&4 &
+	wait "$$pacecar"
+
+test: build-tools $(VENV)/.installed ## Runs everything that CI runs
+	@$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	$(CARGO) test --locked
+
+# pingora compiles C code, and Rust links with the C compiler.
+build-tools:
+	@$(INSTALL)
+	command -v cmake >/dev/null || install cmake
+	command -v cc >/dev/null || install build-essential
+
+# A real app for the tests, in a virtual environment that `cargo clean` removes.
+$(VENV)/.installed: tests/apps/django/requirements.txt
+	@$(INSTALL)
+	command -v python3 >/dev/null || install python3
+	python3 -c 'import ensurepip, venv' 2>/dev/null || install python3-venv
+	echo "installing Django and gunicorn under $(VENV)"
+	rm -rf $(VENV)
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@

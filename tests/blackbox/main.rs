@@ -1,0 +1,14 @@
+//! Black-box tests: the real program over real sockets, one file per behaviour.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
+
+mod admin;
+mod cache;
+mod common;
+mod django;
+mod drain;
+mod faults;
+mod forwarding;
+mod front_door;
+mod harness;
+mod herd;
