@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use pingora_http::RequestHeader;
 use tokio::time::sleep;
 
 use crate::{
@@ -19,7 +20,7 @@ use super::{
     Engine,
     context::Request,
     flight::Answered,
-    origin::Exchange,
+    origin::{Exchange, Heard},
     pilot::{Pilot, Use, deserted_for},
     upstream::{Ask, upstream_request},
 };
@@ -40,16 +41,13 @@ impl Engine {
             return pilot.failed(UpstreamFailure::Malformed);
         };
         let fill = Fill { engine: self.clone(), pilot, request: request.head.clone(), policy: policy.clone(), asker };
-        tokio::spawn(async move {
-            let fetched = fill.engine.origin.fetch(&asked).await;
-            fill.run(fetched).await;
-        });
+        tokio::spawn(async move { fill.run(&asked).await });
     }
 }
 
 impl Fill {
-    async fn run(mut self, fetched: Result<Exchange, UpstreamFailure>) {
-        let mut exchange = match fetched {
+    async fn run(mut self, asked: &RequestHeader) {
+        let mut exchange = match self.fetch(asked).await {
             Ok(exchange) => exchange,
             Err(why) => {
                 self.engine.state.traffic.upstream_failed(why);
@@ -95,6 +93,19 @@ impl Fill {
             }
         }
         exchange.abort().await;
+    }
+
+    async fn fetch(&mut self, asked: &RequestHeader) -> Result<Exchange, UpstreamFailure> {
+        let mut heard = self.engine.origin.fetch(asked).await?;
+        loop {
+            match heard {
+                Heard::Final(exchange) => return Ok(exchange),
+                Heard::Interim(head, awaiting) => {
+                    self.pilot.interim(head);
+                    heard = awaiting.next().await?;
+                }
+            }
+        }
     }
 
     fn decide(&self, exchange: &Exchange) -> Result<Storable, Skip> {

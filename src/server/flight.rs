@@ -63,6 +63,8 @@ pub(super) struct Flight {
 /// What has come, and who has taken it.
 #[derive(Debug, Default)]
 pub(super) struct State {
+    /// Interim responses, in order; the origin bounds them.
+    pub(super) interim: Vec<ResponseHead>,
     pub(super) answered: Option<Arc<Answered>>,
     /// The chunks not yet dropped; `dropped` came before them.
     pub(super) chunks: VecDeque<Bytes>,
@@ -96,6 +98,8 @@ pub(super) enum End {
 /// What a reader learns first.
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
+    /// An interim response; more follows.
+    Interim(ResponseHead),
     /// The head; the body may be read.
     Head(Arc<Answered>),
     /// The response is not for sharing, and another request keeps it.
@@ -192,6 +196,8 @@ pub(super) struct Reader {
     flight: Arc<Flight>,
     /// The place in the flight's list; 0 is the request that began it.
     number: usize,
+    /// Interim responses seen so far.
+    interim: usize,
 }
 
 impl Reader {
@@ -204,7 +210,7 @@ impl Reader {
             state.readers.push(Some(0));
             state.readers.len() - 1
         };
-        Some(Self { flight, number })
+        Some(Self { flight, number, interim: 0 })
     }
 
     /// Whether this request began the flight.
@@ -212,9 +218,13 @@ impl Reader {
         self.number == 0
     }
 
-    /// Waits for the head. Safe to cancel.
-    pub(super) async fn answer(&self) -> Answer {
-        self.when(|state| {
+    /// Waits for the head, or for an interim response before it. Safe to cancel.
+    pub(super) async fn answer(&mut self) -> Answer {
+        let seen = self.interim;
+        let answer = self.when(|state| {
+            if let Some(interim) = state.interim.get(seen) {
+                return Some(Answer::Interim(interim.clone()));
+            }
             if let Some(answered) = &state.answered {
                 let mine = answered.decision.is_ok() || self.began();
                 return Some(if mine { Answer::Head(answered.clone()) } else { Answer::NotShared });
@@ -223,8 +233,10 @@ impl Reader {
                 Some(End::Failed(why)) => Some(Answer::Failed(why)),
                 _ => None,
             }
-        })
-        .await
+        });
+        let answer = answer.await;
+        self.interim += usize::from(matches!(answer, Answer::Interim(_)));
+        answer
     }
 
     /// Waits for the next part of the body; `None` at its end. Safe to cancel.

@@ -148,9 +148,8 @@ impl Connection<'_> {
                 Next::Request(request)
                     if request.head.framing == Framing::None && !request.head.asks_for_websocket() =>
                 {
-                    let keep_alive = request.head.keeps_alive() && !*self.shutdown.borrow();
-                    let write_timeout = self.front.engine.settings.timeouts.write;
-                    let mut reply = H1Reply::new(&mut io, &mut self.buf, &request.head, keep_alive, write_timeout);
+                    let (stopping, timeouts) = (self.shutdown.clone(), &self.front.engine.settings.timeouts);
+                    let mut reply = H1Reply::new(&mut io, &mut self.buf, &request.head, stopping, timeouts.write);
                     self.front.engine.serve(&request, &mut reply).await;
                     if !reply.keeps_alive() {
                         return close(io).await;
@@ -249,7 +248,8 @@ impl Connection<'_> {
         let engine = &self.front.engine;
         engine.state.traffic.refuse(refusal.status());
         let (head, body) = problem::refused(refusal);
-        let mut reply = H1Reply::refusal(&mut io, &mut self.buf, engine.settings.timeouts.write);
+        let timeout = engine.settings.timeouts.write;
+        let mut reply = H1Reply::refusal(&mut io, &mut self.buf, self.shutdown, timeout);
         if reply.whole(&head, &[], body).await.is_ok() {
             close(io).await;
         }

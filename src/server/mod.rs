@@ -33,6 +33,8 @@ mod upstream;
 
 use std::sync::Arc;
 
+use pingora_http::RequestHeader;
+
 use crate::{
     cache::{
         Asker, Bypass, Entry, Forward, Key, Lookup, Outcome, Skip, policy,
@@ -55,7 +57,7 @@ pub use settings::{Limits, Settings, Timeouts, Tls, Upstream};
 use self::{
     context::Request,
     flight::{Answer, FlightKey, Flights, Reader},
-    origin::{Exchange, Origin},
+    origin::{Exchange, Heard, Origin},
     reply::{Reply, add},
     upstream::{Ask, Sending},
 };
@@ -95,7 +97,12 @@ enum Found {
 
 /// What waiting for a flight's head came to.
 enum Waited {
-    Answer(Answer),
+    /// The head is here, and the body may be read.
+    Head(Arc<flight::Answered>),
+    /// The response is another request's own.
+    NotShared,
+    /// No answer could be had.
+    Failed(UpstreamFailure),
     /// Another request's fetch took too long.
     TooLong,
     /// The client left.
@@ -172,19 +179,19 @@ impl Engine {
         // the flight of its own values, once.
         for _ in 0..2 {
             let flight = FlightKey { key: key.clone(), identified: asker.is_identified(), selecting };
-            let Some(reader) = self.flights.join(&flight, |pilot| self.begin(pilot, request, policy, asker)) else {
+            let Some(mut reader) = self.flights.join(&flight, |pilot| self.begin(pilot, request, policy, asker)) else {
                 break;
             };
-            match self.answer(&reader, reply).await {
-                Waited::Answer(Answer::Head(answered)) => {
+            match self.answer(&mut reader, reply).await {
+                Waited::Head(answered) => {
                     let ignored = &self.state.cache.settings().ignore_cookies;
                     if reader.began() || answered.selecting.matches(&request.head, ignored) {
                         return self.relay(request, why, &reader, &answered, reply).await;
                     }
                     selecting = answered.selecting.again(&request.head, ignored);
                 }
-                Waited::Answer(Answer::NotShared) => break,
-                Waited::Answer(Answer::Failed(failure)) => return self.unanswered(request, failure, reply).await,
+                Waited::NotShared => break,
+                Waited::Failed(failure) => return self.unanswered(request, failure, reply).await,
                 Waited::TooLong => {
                     self.state.cache.stats.skipped(Skip::LockTimeout);
                     let status = CacheStatus::Forwarded { why, then: Then::Skipped(Skip::LockTimeout) };
@@ -196,14 +203,26 @@ impl Engine {
         self.ask(request, CacheStatus::Bypassed(Bypass::HitForMiss), reply).await
     }
 
-    /// Waits for a flight's head, as long as the client does. Who waits for another's fetch does so for `lock_timeout`.
-    async fn answer<R: Reply>(&self, reader: &Reader, reply: &mut R) -> Waited {
-        let patience = self.state.cache.settings().lock_timeout;
-        tokio::select! {
-            biased;
-            answer = reader.answer() => Waited::Answer(answer),
-            () = reply.left() => Waited::Left,
-            () = tokio::time::sleep(patience), if !reader.began() => Waited::TooLong,
+    /// Waits for a flight's head, as long as the client does; interim responses are passed on at once. Who waits for
+    /// another's fetch does so for `lock_timeout`.
+    async fn answer<R: Reply>(&self, reader: &mut Reader, reply: &mut R) -> Waited {
+        let began = reader.began();
+        let patience = tokio::time::sleep(self.state.cache.settings().lock_timeout);
+        tokio::pin!(patience);
+        loop {
+            let answer = tokio::select! {
+                biased;
+                answer = reader.answer() => answer,
+                () = reply.left() => return Waited::Left,
+                () = &mut patience, if !began => return Waited::TooLong,
+            };
+            match answer {
+                Answer::Interim(head) if reply.interim(&head).await.is_ok() => {}
+                Answer::Interim(_) => return Waited::Left,
+                Answer::Head(answered) => return Waited::Head(answered),
+                Answer::NotShared => return Waited::NotShared,
+                Answer::Failed(failure) => return Waited::Failed(failure),
+            }
         }
     }
 
@@ -261,16 +280,35 @@ impl Engine {
         let Ok(asked) = upstream::upstream_request(request, Ask::AsAsked, &self.sending) else {
             return self.unanswered(request, UpstreamFailure::Malformed, reply).await;
         };
-        let exchange = tokio::select! {
-            biased;
-            exchange = self.origin.fetch(&asked) => exchange,
-            () = reply.left() => return Served::nothing(outcome),
-        };
-        match exchange {
-            Ok(exchange) => self.stream(request, status, outcome, exchange, reply).await,
-            Err(failure) => {
+        match self.fetch(&asked, reply).await {
+            Some(Ok(exchange)) => self.stream(request, status, outcome, exchange, reply).await,
+            Some(Err(failure)) => {
                 self.state.traffic.upstream_failed(failure);
                 self.unanswered(request, failure, reply).await
+            }
+            None => Served::nothing(outcome),
+        }
+    }
+
+    /// Fetches, passing interim responses on; `None` when the client left meanwhile.
+    async fn fetch<R: Reply>(&self, asked: &RequestHeader, reply: &mut R) -> Option<Result<Exchange, UpstreamFailure>> {
+        let mut heard = tokio::select! {
+            biased;
+            heard = self.origin.fetch(asked) => heard,
+            () = reply.left() => return None,
+        };
+        loop {
+            match heard {
+                Ok(Heard::Final(exchange)) => return Some(Ok(exchange)),
+                Ok(Heard::Interim(head, awaiting)) => {
+                    reply.interim(&head).await.ok()?;
+                    heard = tokio::select! {
+                        biased;
+                        heard = awaiting.next() => heard,
+                        () = reply.left() => return None,
+                    };
+                }
+                Err(failure) => return Some(Err(failure)),
             }
         }
     }

@@ -22,6 +22,7 @@ use crate::{
     header::{
         ResponseHead, date,
         fields::{is, is_hop_by_hop, is_never_hop_by_hop, trim},
+        response::Builder,
     },
     traffic::UpstreamFailure,
 };
@@ -37,6 +38,23 @@ pub(super) struct Origin {
     pub(super) addresses: Arc<Addresses>,
     timeouts: Timeouts,
     fresh: AtomicU64,
+}
+
+/// What the origin says to a request.
+pub(super) enum Heard {
+    /// An interim response; more follows.
+    Interim(ResponseHead, Awaiting),
+    /// The final one.
+    Final(Exchange),
+}
+
+/// A request that was sent and whose final response has not come.
+pub(super) struct Awaiting {
+    session: HttpSession,
+    peer: HttpPeer,
+    head_only: bool,
+    requested: Instant,
+    interim: usize,
 }
 
 /// A response whose head is here and whose body follows.
@@ -84,7 +102,7 @@ impl Origin {
     /// It is sent again at most once, and only when its method is safe and the connection was a reused one that
     /// closed before a byte of an answer: the origin had given it up (RFC 9110 §9.2.2, RFC 9112 §9.3.1). The second
     /// try gets a new connection; others in the pool may be as dead as the first.
-    pub(super) async fn fetch(&self, request: &RequestHeader) -> Result<Exchange, UpstreamFailure> {
+    pub(super) async fn fetch(&self, request: &RequestHeader) -> Result<Heard, UpstreamFailure> {
         let mut last = UpstreamFailure::Resolve;
         for address in self.addresses.candidates().await {
             let peer = self.peer(address);
@@ -117,28 +135,14 @@ impl Origin {
         mut session: HttpSession,
         peer: &HttpPeer,
         request: &RequestHeader,
-    ) -> Result<Exchange, Failed> {
+    ) -> Result<Heard, Failed> {
         session.set_read_timeout(Some(self.timeouts.read));
         session.set_write_timeout(Some(self.timeouts.write));
         let requested = Instant::now();
         session.write_request_header(Box::new(request.clone())).await?;
         session.finish_request_body().await?;
-        session.read_response_header().await?;
-        for _ in 0..MAX_INTERIM {
-            let Some(head) = session.response_header() else { break };
-            if !head.status.is_informational() {
-                let received = Received { requested, at: Instant::now(), wall: SystemTime::now() };
-                let framed = is_framed(head, request);
-                let head = passed_on(head, received.wall);
-                return Ok(Exchange { session, peer: peer.clone(), head, framed, received });
-            }
-            if head.status.as_u16() == 101 {
-                // Nobody asked for another protocol.
-                break;
-            }
-            session.read_response_header().await?;
-        }
-        Err(Failed { why: UpstreamFailure::Malformed, unanswered: false })
+        let head_only = request.method == http::Method::HEAD;
+        Awaiting { session, peer: peer.clone(), head_only, requested, interim: 0 }.listen().await
     }
 
     /// Gives the connection of a finished exchange back to the pool; that of an unfinished one is closed.
@@ -147,6 +151,38 @@ impl Origin {
         self.connector.release_http_session(exchange.session, &exchange.peer, idle).await;
     }
 }
+
+impl Awaiting {
+    /// Waits for what comes after an interim response.
+    pub(super) async fn next(self) -> Result<Heard, UpstreamFailure> {
+        self.listen().await.map_err(|failed| failed.why)
+    }
+
+    async fn listen(mut self) -> Result<Heard, Failed> {
+        loop {
+            self.session.read_response_header().await?;
+            let Some(head) = self.session.response_header() else { return Err(MALFORMED) };
+            if !head.status.is_informational() {
+                let received = Received { requested: self.requested, at: Instant::now(), wall: SystemTime::now() };
+                let framed = self.head_only || is_framed(head);
+                let head = passed_on(head, received.wall);
+                return Ok(Heard::Final(Exchange { session: self.session, peer: self.peer, head, framed, received }));
+            }
+            self.interim += 1;
+            // 101: nobody asked for another protocol.
+            if head.status.as_u16() == 101 || self.interim > MAX_INTERIM {
+                return Err(MALFORMED);
+            }
+            // 100: nobody here waits for a go-ahead (RFC 9110 §15.2.1).
+            if head.status.as_u16() != 100 {
+                return Ok(Heard::Interim(interim(head), self));
+            }
+        }
+    }
+}
+
+/// What is answered is not an answer to what was asked.
+const MALFORMED: Failed = Failed { why: UpstreamFailure::Malformed, unanswered: false };
 
 impl Exchange {
     /// The next part of the body, or `None` at the end that the message itself names.
@@ -204,15 +240,27 @@ pub(super) fn failure(error: &Error) -> UpstreamFailure {
 }
 
 /// Whether the response says where it ends (RFC 9112 §6.3); else the end of the connection does, and a cut looks the same.
-fn is_framed(head: &ResponseHeader, request: &RequestHeader) -> bool {
-    request.method == http::Method::HEAD
-        || matches!(head.status.as_u16(), 204 | 304)
+fn is_framed(head: &ResponseHeader) -> bool {
+    matches!(head.status.as_u16(), 204 | 304)
         || head.headers.contains_key(http::header::CONTENT_LENGTH)
         || head.headers.contains_key(http::header::TRANSFER_ENCODING)
 }
 
 /// The response's fields that go on to the client, with Date (RFC 9110 §6.6.1) and Via added.
 fn passed_on(head: &ResponseHeader, now: SystemTime) -> ResponseHead {
+    let mut out = end_to_end(head);
+    if !head.headers.contains_key(http::header::DATE) {
+        out.field(b"Date", date::format(now).as_bytes());
+    }
+    out.field(b"Via", VIA.as_bytes()).finish()
+}
+
+/// An interim response as it goes on to the client.
+fn interim(head: &ResponseHeader) -> ResponseHead {
+    end_to_end(head).finish()
+}
+
+fn end_to_end(head: &ResponseHeader) -> Builder {
     let reason = head.get_reason_phrase().unwrap_or_default();
     let mut out = ResponseHead::build(head.status.as_u16(), reason);
     let named: Vec<&[u8]> = head
@@ -240,9 +288,5 @@ fn passed_on(head: &ResponseHeader, now: SystemTime) -> ResponseHead {
         }
         out.field(name, value.as_bytes());
     }
-    if !head.headers.contains_key(http::header::DATE) {
-        out.field(b"Date", date::format(now).as_bytes());
-    }
-    out.field(b"Via", VIA.as_bytes());
-    out.finish()
+    out
 }

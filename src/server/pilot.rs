@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{cache::Skip, traffic::UpstreamFailure};
+use crate::{cache::Skip, header::ResponseHead, traffic::UpstreamFailure};
 
 use super::flight::{Answered, End, Flight, FlightKey, Flights, WINDOW_BYTES};
 
@@ -37,6 +37,12 @@ impl Pilot {
 
     pub(super) fn key(&self) -> &FlightKey {
         &self.key
+    }
+
+    /// Publishes an interim response.
+    pub(super) fn interim(&mut self, head: ResponseHead) {
+        self.flight.state.lock().interim.push(head);
+        self.flight.changed.notify_waiters();
     }
 
     /// Publishes the head. What is not storable belongs to the request that began the flight: nobody else may see it.

@@ -8,6 +8,7 @@ use pingora_core::protocols::{Stream, http::ServerSession};
 use pingora_http::{ResponseHeader, header_value_from_slice};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    sync::watch,
     time::timeout,
 };
 
@@ -30,6 +31,9 @@ impl From<io::Error> for Gone {
 /// `head` is what the origin said; `added` are our own field lines, each with its CRLF. A head names its
 /// Content-Length when the length is known; the reply frames what has none.
 pub(super) trait Reply: Send {
+    /// Sends an interim response, where the protocol and pingora can carry it.
+    fn interim(&mut self, head: &ResponseHead) -> impl Future<Output = Result<(), Gone>> + Send;
+
     /// Sends an answer whose body is all here, in one write where the client takes it.
     fn whole(
         &mut self,
@@ -78,6 +82,8 @@ pub(super) struct H1Reply<'a> {
     write_timeout: Duration,
     delimited: Delimited,
     keep_alive: bool,
+    /// While the process is about to stop, every answer is its connection's last.
+    stopping: watch::Receiver<bool>,
     sent: u64,
 }
 
@@ -86,7 +92,7 @@ impl<'a> H1Reply<'a> {
         io: &'a mut Stream,
         ahead: &'a mut BytesMut,
         head: &RequestHead,
-        keep_alive: bool,
+        stopping: watch::Receiver<bool>,
         write_timeout: Duration,
     ) -> Self {
         Self {
@@ -96,22 +102,28 @@ impl<'a> H1Reply<'a> {
             bodiless: head.method == Method::HEAD,
             write_timeout,
             delimited: Delimited::Length,
-            keep_alive,
+            keep_alive: head.keeps_alive(),
+            stopping,
             sent: 0,
         }
     }
 
     /// For a request whose head cannot be trusted: the connection ends with the answer.
-    pub(super) fn refusal(io: &'a mut Stream, ahead: &'a mut BytesMut, write_timeout: Duration) -> Self {
-        let delimited = Delimited::Length;
+    pub(super) fn refusal(
+        io: &'a mut Stream,
+        ahead: &'a mut BytesMut,
+        stopping: watch::Receiver<bool>,
+        write_timeout: Duration,
+    ) -> Self {
         Self {
             io,
             ahead,
             version: Version::Http11,
             bodiless: false,
             write_timeout,
-            delimited,
+            delimited: Delimited::Length,
             keep_alive: false,
+            stopping,
             sent: 0,
         }
     }
@@ -129,7 +141,7 @@ impl<'a> H1Reply<'a> {
             Version::Http10 => Delimited::Close,
             _ => Delimited::Chunks,
         };
-        self.keep_alive &= self.delimited != Delimited::Close;
+        self.keep_alive &= self.delimited != Delimited::Close && !*self.stopping.borrow();
         match (self.delimited, self.keep_alive, self.version) {
             (Delimited::Chunks, true, _) => b"Transfer-Encoding: chunked\r\n\r\n",
             (Delimited::Chunks, false, _) => b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
@@ -162,6 +174,14 @@ impl<'a> H1Reply<'a> {
 }
 
 impl Reply for H1Reply<'_> {
+    async fn interim(&mut self, head: &ResponseHead) -> Result<(), Gone> {
+        // RFC 9110 §15.2: HTTP/1.0 knows none.
+        if self.version == Version::Http10 {
+            return Ok(());
+        }
+        self.write(&[head.bytes(), b"\r\n"]).await
+    }
+
     async fn whole(&mut self, head: &ResponseHead, added: &[u8], body: Bytes) -> Result<(), Gone> {
         let framing = self.framing(head);
         let body = if self.bodiless { Bytes::new() } else { body };
@@ -253,6 +273,10 @@ fn lines(added: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 impl Reply for H2Reply {
+    async fn interim(&mut self, _: &ResponseHead) -> Result<(), Gone> {
+        Ok(())
+    }
+
     async fn whole(&mut self, head: &ResponseHead, added: &[u8], body: Bytes) -> Result<(), Gone> {
         self.head(head, added).await?;
         let bodiless = self.session.req_header().method == Method::HEAD || matches!(head.status(), 204 | 304);

@@ -9,6 +9,7 @@ use crate::header::{
     Fields,
     fields::{end_to_end, is},
     forwarded::{for_upstream, is_forwarding, joined},
+    request::Version,
 };
 
 use super::context::Request;
@@ -32,8 +33,17 @@ pub(super) struct Sending {
     pub(super) trusted_proxies: Vec<IpNet>,
 }
 
-/// The pseudonym of this proxy in `Via` (RFC 9110 §7.6.3).
+/// What this proxy adds to `Via` of an answer: it came by HTTP/1.1, under our pseudonym (RFC 9110 §7.6.3).
 pub(super) const VIA: &str = "1.1 pacecar";
+
+/// What it adds to `Via` of a request, by the protocol that the request came by.
+fn via(version: Version) -> &'static str {
+    match version {
+        Version::Http10 => "1.0 pacecar",
+        Version::Http11 => VIA,
+        Version::Http2 => "2 pacecar",
+    }
+}
 
 /// Builds the head that is sent for a request without a body.
 ///
@@ -90,8 +100,9 @@ pub(super) fn add_ours(out: &mut RequestHeader, request: &Request, sending: &Sen
         (None, host) => host,
     };
     let told = for_upstream(head, &request.peer, &sending.trusted_proxies);
-    let via = joined(head, "via");
-    let via = if via.is_empty() { VIA.into() } else { [&via, b", ".as_slice(), VIA.as_bytes()].concat() };
+    let chain = joined(head, "via");
+    let own = via(head.version).as_bytes();
+    let via = if chain.is_empty() { own.to_vec() } else { [&chain, b", ".as_slice(), own].concat() };
     out.insert_header("Host", header_value_from_slice(host))?;
     out.insert_header("X-Forwarded-For", header_value_from_slice(&told.x_forwarded_for))?;
     out.insert_header("X-Forwarded-Proto", header_value_from_slice(&told.x_forwarded_proto))?;
