@@ -1,5 +1,7 @@
 //! Many clients at once for one URL: one fetch where the answer can be shared, nobody in line where it cannot.
 
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
 use tokio::task::JoinSet;
 
 use crate::common::{Answer, Cut, Gate, Origin, Response, Sidecar, get, noise, ok};
@@ -111,13 +113,13 @@ async fn everybody_sees_that_the_origin_broke_off() {
 
 #[tokio::test]
 async fn next_request_after_a_cut_is_answered() {
-    let origin =
-        Origin::new()
-            .route("/", |received: &crate::common::Received| {
-                if received.connection == 0 { storable("hel").cut(Cut::Fin).part("lo") } else { storable("hello") }
-            })
-            .start()
-            .await;
+    let first = AtomicBool::new(true);
+    let origin = Origin::new()
+        .route("/", move |_: &crate::common::Received| {
+            if first.swap(false, SeqCst) { storable("hel").cut(Cut::Fin).part("lo") } else { storable("hello") }
+        })
+        .start()
+        .await;
     let sidecar = Sidecar::in_front_of(&origin).start().await;
     sidecar.get("/").await.assert_cut();
     // A failure is shared for a moment; then the origin is asked again.

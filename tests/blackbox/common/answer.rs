@@ -28,6 +28,19 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// A stream that was reset before its head: no status, and cut.
+    pub(crate) fn reset(request: String, reason: String) -> Self {
+        Self {
+            request,
+            version: "HTTP/2".to_owned(),
+            status: 0,
+            fields: Fields(Vec::new()),
+            body: Vec::new(),
+            end: End::Cut(reason),
+            interim: Vec::new(),
+        }
+    }
+
     /// The first field of this name.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.fields.get(name)

@@ -77,7 +77,8 @@ impl H2 {
         }
         let (head, mut receiving) = match response.await {
             Ok(response) => response.into_parts(),
-            Err(error) => panic!("{error} in place of an answer's head, to\n{shown}"),
+            // A reset overtakes what is still queued: a stream that is cut early may end before its head.
+            Err(error) => return Answer::reset(shown, error.to_string()),
         };
         let mut answer = Answer {
             request: shown,
