@@ -113,11 +113,16 @@ async fn answers_equal_the_direct_ones() {
     let named = |request: crate::common::Request| request.header("Host", "shop.test");
     for path in ["/", "/prices.json", "/greeting/", "/missing", "/greeting", "/?q=a%20b"] {
         let expected = direct.send(named(get(path))).await;
-        for request in [get(path), get(path), head(path)] {
-            let answer = sidecar.send(named(request.clone())).await;
-            answer.assert_status(expected.status);
-            assert_eq!(end_to_end(&answer), end_to_end(&expected), "{} {path}", request.method);
-            answer.assert_body(if request.method == "HEAD" { &[] } else { &expected.body[..] });
+        for _ in 0..2 {
+            let answer = sidecar.send(named(get(path))).await;
+            answer.assert_status(expected.status).assert_body(&expected.body);
+            assert_eq!(end_to_end(&answer), end_to_end(&expected), "GET {path}");
+        }
+        // Django tags only what it answers to GET, so that a HEAD from a stored GET may say more.
+        let answer = sidecar.send(named(head(path))).await;
+        answer.assert_status(expected.status).assert_body("");
+        for field in end_to_end(&direct.send(named(head(path))).await) {
+            assert!(end_to_end(&answer).contains(&field), "HEAD {path} without {field:?}\n{answer}");
         }
         let known = expected.field("etag").unwrap_or("\"none\"");
         let conditional = named(get(path)).header("If-None-Match", known);

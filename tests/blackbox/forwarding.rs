@@ -230,13 +230,12 @@ async fn large_bodies_pass_in_both_directions() {
         .await;
     let sidecar = Sidecar::in_front_of(&origin).start().await;
     let body = noise(20 << 20);
-    let mut client = sidecar.client().await;
     for path in ["/length", "/chunked", "/close"] {
-        client.get(path).await.assert_body(&body);
+        sidecar.get(path).await.assert_body(&body);
     }
-    client.send(post("/echo", &body)).await.assert_body(&body);
+    sidecar.send(post("/echo", &body)).await.assert_body(&body);
     for expected in ["miss", "hit"] {
-        client.get("/stored").await.assert_cache(expected).assert_body(noise(7 << 20));
+        sidecar.get("/stored").await.assert_cache(expected).assert_body(noise(7 << 20));
     }
     sidecar.h2c().await.get("/length").await.assert_body(&body);
     sidecar.h2c().await.get("/stored").await.assert_cache("hit").assert_body(noise(7 << 20));

@@ -153,16 +153,16 @@ async fn malformed_chunks_never_make_a_whole_body() {
 #[tokio::test]
 async fn body_over_the_limit_is_refused() {
     let origin = echoing_origin().await;
-    let sidecar = Sidecar::in_front_of(&origin).server("max_body_bytes = 1000").start().await;
+    let sidecar = Sidecar::in_front_of(&origin).server("max_body_bytes = \"1KiB\"").start().await;
     let mut client = sidecar.client().await;
-    let refused = client.send(post("/length", vec![b'a'; 1001])).await;
+    let refused = client.send(post("/length", vec![b'a'; 1025])).await;
     refused.assert_status(413).assert_field("connection", "close");
     assert!(client.closed().await.is_empty());
     origin.assert_requests(0);
 
     sidecar.send(post("/chunked", "").chunks([vec![b'a'; 600], vec![b'a'; 600]])).await.assert_status(413);
     assert!(origin.log().iter().all(|received| !received.complete), "the app was given a whole body");
-    sidecar.send(post("/allowed", vec![b'a'; 1000])).await.assert_status(200);
+    sidecar.send(post("/allowed", vec![b'a'; 1024])).await.assert_status(200);
 }
 
 #[tokio::test]
