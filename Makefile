@@ -37,8 +37,14 @@ run: build-tools ## Builds Pacecar and starts it before its demo app
 	pipes=$$(mktemp -d)
 	mkfifo "$$pipes/demo" "$$pipes/pacecar"
 	demo= pacecar=
-	# Jobs in groups of their own: Ctrl-C reaches this shell alone, and each of them is told to stop exactly once.
-	set -m
+	# In a group of its own: Ctrl-C reaches this shell alone, and each job is told to stop exactly once.
+	start() {
+		local output=$$1
+		shift
+		set -m
+		"$$bin" "$$@" >"$$output" </dev/null &
+		set +m
+	}
 	stop() {
 		trap - EXIT INT TERM
 		for job in $$pacecar $$demo; do
@@ -51,7 +57,7 @@ run: build-tools ## Builds Pacecar and starts it before its demo app
 	trap 'exit 0' INT TERM
 	upstream="$(UPSTREAM)"
 	if [ -z "$$upstream" ]; then
-		"$$bin" demo --listen $(DEMO) >"$$pipes/demo" </dev/null &
+		start "$$pipes/demo" demo --listen $(DEMO)
 		demo=$$!
 		exec 3<"$$pipes/demo"
 		if ! read -r line <&3; then
@@ -61,7 +67,7 @@ run: build-tools ## Builds Pacecar and starts it before its demo app
 		echo "$$line"
 		upstream="http://$(DEMO)"
 	fi
-	"$$bin" --config $(CONFIG) --upstream "$$upstream" $(if $(LISTEN),--listen $(LISTEN)) >"$$pipes/pacecar" </dev/null &
+	start "$$pipes/pacecar" --config $(CONFIG) --upstream "$$upstream" $(if $(LISTEN),--listen $(LISTEN))
 	pacecar=$$!
 	exec 4<"$$pipes/pacecar"
 	front= admin=
