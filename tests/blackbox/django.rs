@@ -121,7 +121,9 @@ async fn answers_equal_the_direct_ones() {
         // Django tags only what it answers to GET, so that a HEAD from a stored GET may say more.
         let answer = sidecar.send(named(head(path))).await;
         answer.assert_status(expected.status).assert_body("");
-        for field in end_to_end(&direct.send(named(head(path))).await) {
+        // gunicorn sends a body with HEAD, so that nothing more can be read from that connection.
+        let direct_head = Client::connect(django.address).await.send(named(head(path))).await;
+        for field in end_to_end(&direct_head) {
             assert!(end_to_end(&answer).contains(&field), "HEAD {path} without {field:?}\n{answer}");
         }
         let known = expected.field("etag").unwrap_or("\"none\"");
