@@ -61,35 +61,44 @@ impl Fill {
         }
         let ignored = &self.engine.state.cache.settings().ignore_cookies;
         let selecting = Selecting::of(&exchange.head, &self.request, ignored);
-        let mut used = self.pilot.answered(Answered {
-            head: exchange.head.clone(),
-            decision: decision.clone(),
-            selecting: selecting.clone(),
-            received: exchange.received,
-        });
+        let answered =
+            Arc::new(Answered { head: exchange.head.clone(), decision, selecting, received: exchange.received });
+        // A response is stored before its last byte is given out: who asks again after that finds it.
+        if exchange.is_done() {
+            self.store(&answered, Bytes::new());
+            self.pilot.answered(answered);
+            self.pilot.complete();
+            return self.engine.origin.release(exchange).await;
+        }
+        let mut used = self.pilot.answered(answered.clone());
         while used != Use::None {
-            match self.next(&mut exchange).await {
-                Some(Ok(Some(part))) => used = self.pass(part, &exchange).await,
-                Some(Ok(None)) => {
-                    self.store(decision, &exchange, selecting);
+            let Some(next) = self.next(&mut exchange).await else { break };
+            match next {
+                Ok(Some(part)) if exchange.is_done() => {
+                    self.store(&answered, part.clone());
+                    self.pilot.last(part);
+                    return self.engine.origin.release(exchange).await;
+                }
+                Ok(Some(part)) => {
+                    let outgrown = self.pilot.part(part);
+                    if let Some(skip) = outgrown {
+                        self.skipped(skip, answered.head.status());
+                    }
+                    used = self.pilot.room().await;
+                }
+                Ok(None) => {
+                    self.store(&answered, Bytes::new());
                     self.pilot.complete();
                     return self.engine.origin.release(exchange).await;
                 }
-                Some(Err(why)) => {
+                Err(why) => {
                     self.engine.state.traffic.upstream_failed(why);
-                    if decision.is_ok() {
-                        self.skipped(Skip::Truncated, exchange.head.status());
+                    if answered.decision.is_ok() {
+                        self.skipped(Skip::Truncated, answered.head.status());
                     }
                     self.pilot.failed(why);
-                    return exchange.abort().await;
+                    break;
                 }
-                None => break,
-            }
-            if used != Use::None && exchange.is_done() {
-                // The end is known with the last part: the readers need not be woken twice.
-                self.store(decision, &exchange, selecting);
-                self.pilot.complete();
-                return self.engine.origin.release(exchange).await;
             }
         }
         exchange.abort().await;
@@ -135,20 +144,17 @@ impl Fill {
         }
     }
 
-    async fn pass(&mut self, part: Bytes, exchange: &Exchange) -> Use {
-        let max = self.engine.state.cache.settings().max_object_bytes;
-        let (used, outgrown) = self.pilot.chunk(part, max).await;
-        if let Some(skip) = outgrown {
-            self.skipped(skip, exchange.head.status());
-        }
-        used
-    }
-
-    /// Stores a whole response that was found storable and was kept to its end.
-    fn store(&self, decision: Result<Storable, Skip>, exchange: &Exchange, selecting: Selecting) {
-        if let (Ok(storable), Some(body)) = (decision, self.pilot.body()) {
-            let key = &self.pilot.key().key;
-            self.engine.state.cache.insert(key, &exchange.head, body, selecting, &storable, exchange.received.at);
+    /// Stores a response that was found storable and was kept whole: what came before and its last part.
+    fn store(&self, answered: &Answered, last: Bytes) {
+        let Ok(storable) = &answered.decision else { return };
+        match self.pilot.whole_with(last) {
+            Some(body) => {
+                let (key, selecting, at) = (&self.pilot.key().key, answered.selecting.clone(), answered.received.at);
+                self.engine.state.cache.insert(key, &answered.head, body, selecting, storable, at);
+            }
+            // It was counted when it outgrew its bound, unless it does so by this last part.
+            None if self.pilot.is_kept() => self.skipped(Skip::TooLarge, answered.head.status()),
+            None => {}
         }
     }
 

@@ -25,6 +25,9 @@ use super::pilot::Pilot;
 
 /// What a stream that is not kept may be ahead of its slowest reader.
 pub(super) const WINDOW_BYTES: usize = 256 << 10;
+/// What flights may keep together is at least one object of the default size, and at most this.
+const LEAST_KEPT: u64 = 8 << 20;
+const MOST_KEPT: u64 = 64 << 20;
 /// More fetches at a time are not shared; each request then fetches for itself.
 const MAX_FLIGHTS: u64 = 10_000;
 
@@ -46,6 +49,8 @@ pub(super) struct Flights {
     /// Bytes of bodies that flights keep, and may keep.
     kept: Arc<AtomicU64>,
     max_kept: u64,
+    /// A larger body is not kept.
+    pub(super) max_object_bytes: u64,
 }
 
 /// One fetch and what has come of it so far.
@@ -109,14 +114,16 @@ pub(super) enum Answer {
 }
 
 impl Flights {
-    /// An empty table. Bodies on their way may take `max_kept` bytes together; what comes beyond is not kept.
-    pub(super) fn new(max_kept: u64) -> Self {
+    /// An empty table. A body may be kept up to `max_object_bytes`, all of them together up to a quarter of
+    /// `max_bytes`, within reason, besides what is stored.
+    pub(super) fn new(max_bytes: u64, max_object_bytes: u64) -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: std::hash::RandomState::new(),
             count: AtomicU64::new(0),
             kept: Arc::default(),
-            max_kept,
+            max_kept: (max_bytes / 4).clamp(max_object_bytes.min(LEAST_KEPT), MOST_KEPT),
+            max_object_bytes,
         }
     }
 
@@ -283,9 +290,4 @@ impl Drop for Reader {
         drop(state);
         self.flight.taken.notify_one();
     }
-}
-
-/// What flights may keep of bodies on their way, besides what is stored: a quarter of `max_bytes`, within reason.
-pub(super) fn room_for_bodies(max_bytes: u64, max_object_bytes: u64) -> u64 {
-    (max_bytes / 4).clamp(max_object_bytes.min(8 << 20), 64 << 20)
 }

@@ -112,13 +112,13 @@ enum Waited {
 impl Engine {
     pub(crate) fn new(state: Arc<State>, settings: Settings) -> Self {
         let cache = state.cache.settings();
-        let room = flight::room_for_bodies(cache.max_bytes, cache.max_object_bytes);
+        let flights = Arc::new(Flights::new(cache.max_bytes, cache.max_object_bytes));
         let sending = Sending {
             host: settings.host.clone(),
             authority: settings.upstream.to_string(),
             trusted_proxies: settings.trusted_proxies.clone(),
         };
-        Self { origin: Origin::new(&settings), flights: Arc::new(Flights::new(room)), sending, settings, state }
+        Self { origin: Origin::new(&settings), flights, sending, settings, state }
     }
 
     /// Answers one request that passed the front door and has no body.

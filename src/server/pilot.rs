@@ -16,6 +16,7 @@ pub(super) struct Pilot {
     flights: Arc<Flights>,
     key: FlightKey,
     flight: Arc<Flight>,
+    max_object_bytes: u64,
     listed: bool,
 }
 
@@ -32,7 +33,8 @@ pub(super) enum Use {
 
 impl Pilot {
     pub(super) fn new(flights: Arc<Flights>, key: FlightKey, flight: Arc<Flight>) -> Self {
-        Self { flights, key, flight, listed: true }
+        let max_object_bytes = flights.max_object_bytes;
+        Self { flights, key, flight, max_object_bytes, listed: true }
     }
 
     pub(super) fn key(&self) -> &FlightKey {
@@ -46,11 +48,11 @@ impl Pilot {
     }
 
     /// Publishes the head. What is not storable belongs to the request that began the flight: nobody else may see it.
-    pub(super) fn answered(&mut self, answered: Answered) -> Use {
+    pub(super) fn answered(&mut self, answered: Arc<Answered>) -> Use {
         let mut state = self.flight.state.lock();
         let storable = answered.decision.is_ok();
         state.windowed = !storable;
-        state.answered = Some(Arc::new(answered));
+        state.answered = Some(answered);
         let began = state.readers.first().is_some_and(Option::is_some);
         drop(state);
         self.flight.changed.notify_waiters();
@@ -61,24 +63,31 @@ impl Pilot {
         if began { Use::Streamed } else { Use::None }
     }
 
-    /// Publishes a part of the body, waiting for the readers of a stream that is not kept. A body that outgrows
-    /// `max_bytes`, or for which there is no room, is kept no longer; says why.
-    pub(super) async fn chunk(&mut self, chunk: Bytes, max_bytes: u64) -> (Use, Option<Skip>) {
-        let outgrown = self.push(chunk, max_bytes);
+    /// Publishes a part of the body. A body that outgrows what may be stored, or for which there is no room, is kept
+    /// no longer; says why.
+    pub(super) fn part(&mut self, part: Bytes) -> Option<Skip> {
+        let outgrown = self.push(part);
         if outgrown.is_some() {
             self.unlist();
         }
         self.flight.changed.notify_waiters();
-        (self.room().await, outgrown)
+        outgrown
     }
 
-    fn push(&self, chunk: Bytes, max_bytes: u64) -> Option<Skip> {
+    /// Publishes the last part, and with it the end.
+    pub(super) fn last(&mut self, part: Bytes) {
+        // Whether it was stored is decided; who asks from now on finds it, or begins anew.
+        self.push(part);
+        self.complete();
+    }
+
+    fn push(&self, part: Bytes) -> Option<Skip> {
         let mut state = self.flight.state.lock();
         let mut outgrown = None;
         if !state.windowed {
-            if (state.chunk_bytes + chunk.len()) as u64 > max_bytes {
+            if !self.fits(state.chunk_bytes + part.len()) {
                 outgrown = Some(Skip::TooLarge);
-            } else if !self.flight.keep(chunk.len()) {
+            } else if !self.flight.keep(part.len()) {
                 outgrown = Some(Skip::NoRoom);
             }
             if outgrown.is_some() {
@@ -86,14 +95,23 @@ impl Pilot {
                 state.windowed = true;
             }
         }
-        state.chunk_bytes += chunk.len();
-        state.chunks.push_back(chunk);
+        state.chunk_bytes += part.len();
+        state.chunks.push_back(part);
         state.drop_taken();
         outgrown
     }
 
+    fn fits(&self, bytes: usize) -> bool {
+        bytes as u64 <= self.max_object_bytes
+    }
+
+    /// Whether the body is kept as a whole so far.
+    pub(super) fn is_kept(&self) -> bool {
+        !self.flight.state.lock().windowed
+    }
+
     /// Waits until a stream that is not kept has room for more.
-    async fn room(&self) -> Use {
+    pub(super) async fn room(&self) -> Use {
         loop {
             let taken = self.flight.taken.notified();
             tokio::pin!(taken);
@@ -135,18 +153,20 @@ impl Pilot {
         }
     }
 
-    /// The whole body, if it was kept. One copy, of exactly its size; none for a body of one chunk.
-    pub(super) fn body(&self) -> Option<Bytes> {
+    /// The whole body with its last part, if it was kept and is not too large. One copy, of exactly its size; none for
+    /// a body that came in one part.
+    pub(super) fn whole_with(&self, last: Bytes) -> Option<Bytes> {
         let state = self.flight.state.lock();
-        if state.windowed {
+        let bytes = state.chunk_bytes + last.len();
+        if state.windowed || !self.fits(bytes) {
             return None;
         }
-        match state.chunks.len() {
-            0 => Some(Bytes::new()),
-            1 => state.chunks.front().cloned(),
+        match (state.chunks.len(), last.len()) {
+            (0, _) => Some(last),
+            (1, 0) => state.chunks.front().cloned(),
             _ => {
-                let mut whole = Vec::with_capacity(state.chunk_bytes);
-                state.chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
+                let mut whole = Vec::with_capacity(bytes);
+                state.chunks.iter().chain([&last]).for_each(|part| whole.extend_from_slice(part));
                 Some(whole.into())
             }
         }
