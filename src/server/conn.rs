@@ -16,7 +16,11 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID, UniqueIDType, raw_connect::ProxyDigest, tls::SslDigest,
 };
-use tokio::io::{self, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{self, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    runtime::Handle,
+    time::{Duration, Instant, timeout_at},
+};
 
 use super::chunks::{Chunks, Fault};
 
@@ -28,7 +32,8 @@ pub(super) const MAX_KEPT_BYTES: usize = 64 << 10;
 /// A connection that gives out one request.
 #[derive(Debug)]
 pub(super) struct Conn {
-    io: Stream,
+    /// `None` only while the connection is being taken back or closed.
+    io: Option<Stream>,
     /// Read from the client, or put there by the front, and not yet given out.
     replay: BytesMut,
     /// Bytes of the head that are not yet given out.
@@ -37,6 +42,37 @@ pub(super) struct Conn {
     /// What came after the request.
     kept: BytesMut,
     eof: bool,
+}
+
+impl Drop for Conn {
+    /// pingora lets go of a connection with input unread, such as the rest of a refused body; closed like that, it is
+    /// reset, and the reset can overtake the answer.
+    fn drop(&mut self) {
+        let unread = !matches!(self.body, Body::All) && (self.head > 0 || !self.is_over()) && !self.eof;
+        if let (Some(io), true, Ok(runtime)) = (self.io.take(), unread, Handle::try_current()) {
+            runtime.spawn(close(io));
+        }
+    }
+}
+
+/// After the last answer: what is still read, and for how long, so that the client sees the answer and not a reset.
+const LINGER_BYTES: usize = 256 << 10;
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Closes a connection so that the client sees the last answer whole: our end first, then what is still coming is
+/// read for a moment. A socket closed with unread bytes in it sends a reset, which can overtake the answer.
+pub(super) async fn close(mut io: Stream) {
+    if AsyncWriteExt::shutdown(&mut io).await.is_err() {
+        return;
+    }
+    let (mut read, mut scratch) = (0, [0; 4 << 10]);
+    let deadline = Instant::now() + LINGER;
+    while read < LINGER_BYTES {
+        match timeout_at(deadline, io.read(&mut scratch)).await {
+            Ok(Ok(some @ 1..)) => read += some,
+            _ => return,
+        }
+    }
 }
 
 /// What belongs to the request after its head.
@@ -58,16 +94,22 @@ impl Conn {
         let mut replay = BytesMut::with_capacity(head.len() + rest.len().max(READ_BYTES));
         replay.extend_from_slice(head);
         replay.extend_from_slice(rest);
-        Self { io, replay, head: head.len(), body, kept: BytesMut::new(), eof: false }
+        Self { io: Some(io), replay, head: head.len(), body, kept: BytesMut::new(), eof: false }
     }
 
     /// The connection and what came after the request, if it can go on: the request was given out whole and the
     /// client is still there.
-    pub(super) fn take_back(self) -> Option<(Stream, BytesMut)> {
-        let whole = self.head == 0 && self.is_over() && !self.eof;
-        let mut kept = self.kept;
-        kept.unsplit(self.replay);
-        whole.then_some((self.io, kept))
+    pub(super) fn take_back(mut self) -> Option<(Stream, BytesMut)> {
+        if self.head > 0 || !self.is_over() || self.eof {
+            return None;
+        }
+        let mut kept = self.kept.split();
+        kept.unsplit(self.replay.split());
+        Some((self.io.take()?, kept))
+    }
+
+    fn io(&mut self) -> io::Result<&mut Stream> {
+        self.io.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// Why the body was refused, if it was.
@@ -116,7 +158,7 @@ impl Conn {
     fn poll_after(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.kept.unsplit(self.replay.split());
         while self.kept.len() < MAX_KEPT_BYTES {
-            if std::task::ready!(poll_read_more(&mut self.io, cx, &mut self.kept))? == 0 {
+            if std::task::ready!(poll_read_more(self.io.as_mut(), cx, &mut self.kept))? == 0 {
                 self.eof = true;
                 return Poll::Ready(Ok(()));
             }
@@ -127,7 +169,8 @@ impl Conn {
 }
 
 /// Reads once into a buffer's free room.
-fn poll_read_more(io: &mut Stream, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
+fn poll_read_more(io: Option<&mut Stream>, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
+    let Some(io) = io else { return Poll::Ready(Ok(0)) };
     let mut room = [0; READ_BYTES];
     let mut read = ReadBuf::new(&mut room);
     std::task::ready!(Pin::new(io).poll_read(cx, &mut read))?;
@@ -154,7 +197,8 @@ impl AsyncRead for Conn {
                 this.replay.advance(given);
                 return Poll::Ready(Ok(()));
             }
-            if this.fault().is_none() && std::task::ready!(poll_read_more(&mut this.io, cx, &mut this.replay))? == 0 {
+            if this.fault().is_none() && std::task::ready!(poll_read_more(this.io.as_mut(), cx, &mut this.replay))? == 0
+            {
                 this.eof = true;
                 return Poll::Ready(Ok(()));
             }
@@ -164,15 +208,15 @@ impl AsyncRead for Conn {
 
 impl AsyncWrite for Conn {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, data)
+        Pin::new(self.get_mut().io()?).poll_write(cx, data)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        Pin::new(self.get_mut().io()?).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        Pin::new(self.get_mut().io()?).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -180,52 +224,54 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, data)
+        Pin::new(self.get_mut().io()?).poll_write_vectored(cx, data)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.io.as_ref().is_some_and(|io| io.is_write_vectored())
     }
 }
 
 #[async_trait]
 impl Shutdown for Conn {
     async fn shutdown(&mut self) {
-        Shutdown::shutdown(&mut *self.io).await;
+        if let Some(io) = &mut self.io {
+            Shutdown::shutdown(&mut **io).await;
+        }
     }
 }
 
 impl UniqueID for Conn {
     fn id(&self) -> UniqueIDType {
-        self.io.id()
+        self.io.as_ref().map_or(-1, |io| io.id())
     }
 }
 
 impl Ssl for Conn {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.io.get_ssl_digest()
+        self.io.as_ref()?.get_ssl_digest()
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.io.selected_alpn_proto()
+        self.io.as_ref()?.selected_alpn_proto()
     }
 }
 
 impl GetTimingDigest for Conn {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.io.get_timing_digest()
+        self.io.as_ref().map(|io| io.get_timing_digest()).unwrap_or_default()
     }
 }
 
 impl GetProxyDigest for Conn {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.io.get_proxy_digest()
+        self.io.as_ref()?.get_proxy_digest()
     }
 }
 
 impl GetSocketDigest for Conn {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.io.get_socket_digest()
+        self.io.as_ref()?.get_socket_digest()
     }
 }
 

@@ -1,11 +1,6 @@
 //! The front door: one head at a time, under one deadline, checked before anything else sees it.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
@@ -16,10 +11,7 @@ use pingora_core::{
     server::ShutdownWatch,
 };
 use pingora_proxy::HttpProxy;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time::timeout_at,
-};
+use tokio::{io::AsyncReadExt, time::timeout_at};
 
 use crate::{
     header::{Framing, RequestHead, forwarded::Peer, refusal::Refusal, request::find_end},
@@ -29,7 +21,7 @@ use crate::{
 use super::{
     Engine,
     chunks::Chunks,
-    conn::{Body, Conn},
+    conn::{Body, Conn, close},
     context::Request,
     forward::Forward,
     h2::H2Door,
@@ -41,10 +33,6 @@ use super::{
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Room for the next read.
 const READ_BYTES: usize = 4 << 10;
-/// After a refusal: what is still read, and for how long, so that the client sees the answer and not a reset.
-const LINGER_BYTES: usize = 256 << 10;
-const LINGER: Duration = Duration::from_secs(1);
-
 /// Takes connections and serves their requests.
 pub(super) struct FrontDoor {
     pub(super) engine: Arc<Engine>,
@@ -252,23 +240,6 @@ impl Connection<'_> {
         let mut reply = H1Reply::refusal(&mut io, &mut self.buf, self.shutdown, timeout);
         if reply.whole(&head, &[], body).await.is_ok() {
             close(io).await;
-        }
-    }
-}
-
-/// Closes a connection so that the client sees the last answer whole: our end first, then what is still coming is
-/// read for a moment. A socket closed with unread bytes in it sends a reset, which can overtake the answer.
-async fn close(mut io: Stream) {
-    if AsyncWriteExt::shutdown(&mut io).await.is_err() {
-        return;
-    }
-    let mut read = 0;
-    let deadline = (Instant::now() + LINGER).into();
-    let mut scratch = [0; READ_BYTES];
-    while read < LINGER_BYTES {
-        match timeout_at(deadline, io.read(&mut scratch)).await {
-            Ok(Ok(some @ 1..)) => read += some,
-            _ => return,
         }
     }
 }

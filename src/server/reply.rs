@@ -153,7 +153,15 @@ impl<'a> H1Reply<'a> {
 
     /// Writes all parts, with as few system calls as the client's pace allows. The timeout is for its silence, so it
     /// begins anew with each step forward.
+    ///
+    /// What could not be written leaves the connection in the middle of a message: it takes no other.
     async fn write(&mut self, parts: &[&[u8]]) -> Result<(), Gone> {
+        let written = self.write_all(parts).await;
+        self.keep_alive &= written.is_ok();
+        written
+    }
+
+    async fn write_all(&mut self, parts: &[&[u8]]) -> Result<(), Gone> {
         let mut slices: [io::IoSlice<'_>; 4] = [io::IoSlice::new(&[]); 4];
         for (slice, part) in slices.iter_mut().zip(parts) {
             *slice = io::IoSlice::new(part);

@@ -2,7 +2,11 @@
 
 use std::net::SocketAddr;
 
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
 
 use crate::common::{Gate, Origin, Sidecar, get, ok, post, within};
 
@@ -113,4 +117,54 @@ async fn what_never_ends_is_cut_at_the_drain_time() {
         sidecar.wait().await;
         incoming.finish().await.assert_cut();
     }
+}
+
+/// Sends one GET after the other on one connection until it is closed; how many answers came, all of them whole.
+async fn answers_until_closed(address: SocketAddr, started: Gate) -> usize {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut answers = 0;
+    loop {
+        let request = format!("GET /{answers} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        if stream.write_all(request.as_bytes()).await.is_err() {
+            return answers;
+        }
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"hello") {
+            match stream.read_buf(&mut answer).await {
+                Ok(1..) => {}
+                // Between two answers a server may close; in the middle of one it may not.
+                _ => {
+                    assert!(answer.is_empty(), "cut: {:?}", String::from_utf8_lossy(&answer));
+                    return answers;
+                }
+            }
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(&answer));
+        answers += 1;
+        if answers == 5 {
+            started.open();
+        }
+    }
+}
+
+#[tokio::test]
+async fn drain_under_load_cuts_no_answer() {
+    let origin = Origin::new().otherwise(ok("hello")).start().await;
+    let mut sidecar = Sidecar::in_front_of(&origin).start().await;
+    let mut clients = JoinSet::new();
+    let mut started = Vec::new();
+    for _ in 0..50 {
+        let gate = Gate::new();
+        clients.spawn(answers_until_closed(sidecar.addr(), gate.clone()));
+        started.push(gate);
+    }
+    for gate in &started {
+        within("every client to be served", gate.pass()).await;
+    }
+    sidecar.terminate().await;
+    assert_eq!(sidecar.wait().await.code(), Some(0));
+    let answers: usize = clients.join_all().await.into_iter().sum();
+    assert!(answers >= 250);
+    // Every answer that the app gave reached its client.
+    origin.assert_requests(answers);
 }

@@ -12,3 +12,4 @@ mod forwarding;
 mod front_door;
 mod harness;
 mod herd;
+mod limits;
