@@ -15,7 +15,7 @@ pub use glob::matches;
 /// One `[[route]]` of the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// The route's name, shown in the statistics.
+    /// What messages about the configuration call it.
     pub name: String,
     /// The paths it matches: `*` stands for characters of one segment, `**` for any.
     pub path: String,

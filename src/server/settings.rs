@@ -73,7 +73,8 @@ pub struct Timeouts {
     pub header: Duration,
     /// Silence of the app. Default 300 s; longer is 504.
     pub read: Duration,
-    /// Silence of a client that does not take its answer, or of the app that does not take a body. Default 30 s.
+    /// Silence of a client that does not take its answer or does not go on with its body, and of the app that does not
+    /// take one. Default 30 s.
     pub write: Duration,
     /// A connection without a request. Default 60 s.
     pub idle: Duration,
