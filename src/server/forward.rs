@@ -226,7 +226,7 @@ impl ProxyHttp for Forward {
             Cause::Origin(why) => {
                 traffic.upstream_failed(why);
                 ctx.failure = Some(why);
-                Some(problem::unanswered(why))
+                ctx.request.as_ref().map(|request| problem::unanswered(why, &request.head))
             }
             Cause::Gone => None,
         };

@@ -358,7 +358,7 @@ impl Engine {
     /// Says that no answer could be had, and why.
     async fn unanswered<R: Reply>(&self, request: &Request, failure: UpstreamFailure, reply: &mut R) -> Served {
         tracing::debug!(reason = failure.name(), request_id = request.id.as_str(), "no answer from the upstream");
-        let (head, body) = problem::unanswered(failure);
+        let (head, body) = problem::unanswered(failure, &request.head);
         let mut added = Vec::with_capacity(64);
         add(&mut added, "X-Request-Id", request.id.as_str().as_bytes());
         let whole = reply.whole(&head, &added, body).await.is_ok();

@@ -1,38 +1,61 @@
 //! Answers that the proxy makes itself: refusals and failures of the origin. The one place where they get their words.
 
 use bytes::Bytes;
+use serde_json::json;
 
 use crate::{
-    header::{ResponseHead, date, refusal::Refusal},
+    header::{Fields, RequestHead, ResponseHead, date, fields::trim, refusal::Refusal},
     traffic::UpstreamFailure,
 };
 
-/// The answer to a request that the front door refuses.
+/// The answer to a request that the front door refuses. Its head was not read, or cannot be trusted, so that nobody
+/// knows what form the client would like: plain text.
 pub(super) fn refused(refusal: Refusal) -> (ResponseHead, Bytes) {
-    problem(refusal.status(), refusal.reason())
+    plain(refusal.status(), refusal.reason())
 }
 
 /// The answer when none could be had from the app. It names no internals.
-pub(super) fn unanswered(why: UpstreamFailure) -> (ResponseHead, Bytes) {
-    problem(
-        why.status(),
-        match why {
-            UpstreamFailure::Resolve | UpstreamFailure::Connect => "the app behind this proxy cannot be reached",
-            UpstreamFailure::ConnectTimeout | UpstreamFailure::Timeout => {
-                "the app behind this proxy did not answer in time"
-            }
-            UpstreamFailure::Closed => "the app behind this proxy broke off before it answered",
-            UpstreamFailure::Malformed => "the app behind this proxy sent what is not an HTTP response",
-        },
-    )
+pub(super) fn unanswered(why: UpstreamFailure, request: &RequestHead) -> (ResponseHead, Bytes) {
+    let detail = match why {
+        UpstreamFailure::Resolve | UpstreamFailure::Connect => "the app behind this proxy cannot be reached",
+        UpstreamFailure::ConnectTimeout | UpstreamFailure::Timeout => {
+            "the app behind this proxy did not answer in time"
+        }
+        UpstreamFailure::Closed => "the app behind this proxy broke off before it answered",
+        UpstreamFailure::Malformed => "the app behind this proxy sent what is not an HTTP response",
+    };
+    if asks_for_json(request) { problem(why.status(), detail) } else { plain(why.status(), detail) }
 }
 
+/// Whether a client names JSON among what it takes. One that takes anything is shown text.
+fn asks_for_json(request: &RequestHead) -> bool {
+    request.members("accept").any(|member| {
+        let mut parts = member.split(|byte| *byte == b';').map(trim);
+        let media = parts.next().unwrap_or_default();
+        let named =
+            media.eq_ignore_ascii_case(b"application/json") || media.eq_ignore_ascii_case(b"application/problem+json");
+        named && !parts.any(|parameter| matches!(parameter, b"q=0" | b"q=0.0" | b"q=0.00" | b"q=0.000"))
+    })
+}
+
+fn plain(status: u16, detail: &str) -> (ResponseHead, Bytes) {
+    let body = format!("{status} {}: {detail}\n", reason(status));
+    answer(status, b"text/plain; charset=utf-8", body.into())
+}
+
+/// RFC 9457 §3; with the type about:blank the title is the status's own.
 fn problem(status: u16, detail: &str) -> (ResponseHead, Bytes) {
-    let reason =
-        http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error");
-    let body = Bytes::from(format!("{status} {reason}: {detail}\n"));
-    let head = ResponseHead::build(status, reason)
-        .field(b"Content-Type", b"text/plain; charset=utf-8")
+    let body = json!({ "type": "about:blank", "title": reason(status), "status": status, "detail": detail });
+    answer(status, b"application/problem+json", body.to_string().into())
+}
+
+fn reason(status: u16) -> &'static str {
+    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error")
+}
+
+fn answer(status: u16, content_type: &[u8], body: Bytes) -> (ResponseHead, Bytes) {
+    let head = ResponseHead::build(status, reason(status))
+        .field(b"Content-Type", content_type)
         .field(b"Cache-Control", b"no-store")
         .field(b"Date", date::format(std::time::SystemTime::now()).as_bytes())
         .field(b"Content-Length", itoa::Buffer::new().format(body.len()).as_bytes())
@@ -43,16 +66,37 @@ fn problem(status: u16, detail: &str) -> (ResponseHead, Bytes) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::header::Fields;
+
+    fn asking(accept: &str) -> RequestHead {
+        RequestHead::for_tests(&format!("GET / HTTP/1.1\r\nHost: a\r\n{accept}\r\n"))
+    }
 
     #[test]
     fn every_failure_has_a_status_and_a_sentence() {
         for why in UpstreamFailure::ALL {
-            let (head, body) = unanswered(why);
+            let (head, body) = unanswered(why, &asking(""));
             assert_eq!(head.status(), why.status());
             assert_eq!(head.content_length(), Some(body.len() as u64));
             assert!(body.starts_with(why.status().to_string().as_bytes()) && body.ends_with(b"\n"));
             assert_eq!(head.get("cache-control"), Some(b"no-store".as_slice()));
+        }
+    }
+
+    #[test]
+    fn json_is_for_those_who_name_it() {
+        for (accept, expected) in [
+            ("", false),
+            ("Accept: */*\r\n", false),
+            ("Accept: text/html, application/json;q=0\r\n", false),
+            ("Accept: application/json\r\n", true),
+            ("Accept: text/html;q=0.5, Application/Problem+JSON ; q=0.9\r\n", true),
+        ] {
+            let (head, body) = unanswered(UpstreamFailure::Connect, &asking(accept));
+            assert_eq!(head.get("content-type") == Some(b"application/problem+json".as_slice()), expected, "{accept}");
+            assert_eq!(
+                serde_json::from_slice::<serde_json::Value>(&body).is_ok_and(|body| body["status"] == 502),
+                expected
+            );
         }
     }
 }
