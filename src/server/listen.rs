@@ -23,6 +23,7 @@ use super::{
     forward::Forward,
     front::{ByAddress, FrontDoor},
     h2::H2Door,
+    tls::Certificate,
 };
 
 /// Connections that wait to be accepted; the kernel lowers it to its own limit.
@@ -115,9 +116,10 @@ impl Front {
 }
 
 fn tls_settings(tls: &Tls) -> Result<TlsSettings, String> {
-    let (cert, key) = (tls.cert.to_string_lossy(), tls.key.to_string_lossy());
-    let mut settings =
-        TlsSettings::intermediate(&cert, &key).map_err(|error| format!("server.tls: {cert} with {key}: {error}"))?;
+    let certificate = Certificate::load(tls).map_err(|why| format!("server.tls: {why}"))?;
+    // The paths are for pingora's own loading, which the resolver takes the place of.
+    let mut settings = TlsSettings::intermediate("", "").map_err(|error| format!("server.tls: {error}"))?;
+    settings.set_cert_resolver(Arc::new(certificate));
     settings.enable_h2();
     Ok(settings)
 }

@@ -29,6 +29,7 @@ mod problem;
 mod reply;
 mod resolve;
 mod settings;
+mod tls;
 mod upstream;
 
 use std::sync::Arc;
