@@ -47,7 +47,7 @@ pub(super) struct Flights {
     hasher: std::hash::RandomState,
     pub(super) count: AtomicU64,
     /// Bytes of bodies that flights keep, and may keep.
-    kept: Arc<AtomicU64>,
+    pub(super) kept: Arc<AtomicU64>,
     max_kept: u64,
     /// A larger body is not kept.
     pub(super) max_object_bytes: u64,
@@ -61,13 +61,21 @@ pub(super) struct Flight {
     pub(super) changed: Notify,
     /// A reader took something or left.
     pub(super) taken: Notify,
+}
+
+/// What one flight has of the room for bodies that all flights share. Given back as its chunks are dropped, and what
+/// is left with the flight: a body that is kept no longer takes memory until its slowest reader has it.
+#[derive(Debug)]
+pub(super) struct Room {
     kept: Arc<AtomicU64>,
     max_kept: u64,
+    held: u64,
 }
 
 /// What has come, and who has taken it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
+    pub(super) room: Room,
     /// Interim responses, in order; the origin bounds them.
     pub(super) interim: Vec<ResponseHead>,
     pub(super) answered: Option<Arc<Answered>>,
@@ -138,16 +146,14 @@ impl Flights {
             self.count.fetch_sub(1, Relaxed);
             return None;
         }
-        let flight = Arc::new(Flight {
-            state: Mutex::default(),
-            changed: Notify::new(),
-            taken: Notify::new(),
-            kept: self.kept.clone(),
-            max_kept: self.max_kept,
-        });
+        let room = Room { kept: self.kept.clone(), max_kept: self.max_kept, held: 0 };
+        let flight =
+            Arc::new(Flight { state: Mutex::new(State::new(room)), changed: Notify::new(), taken: Notify::new() });
+        // Before anybody else can find the flight: its first reader is the request that it is made for, and may be
+        // given an answer that nobody else may.
+        let reader = Reader::join(flight.clone());
         flights.insert(key.clone(), flight.clone());
         drop(flights);
-        let reader = Reader::join(flight.clone());
         begin(Pilot::new(self.clone(), key.clone(), flight));
         reader
     }
@@ -158,32 +164,48 @@ impl Flights {
     }
 }
 
-impl Flight {
-    /// Takes room for so many bytes from what all flights may keep together.
-    pub(super) fn keep(&self, bytes: usize) -> bool {
+impl Room {
+    /// Takes room for so many bytes, if there is any.
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
         let bytes = bytes as u64;
         let fits = self.kept.fetch_add(bytes, Relaxed) + bytes <= self.max_kept;
-        if !fits {
+        if fits {
+            self.held += bytes;
+        } else {
             self.kept.fetch_sub(bytes, Relaxed);
         }
         fits
     }
 
-    pub(super) fn release(&self, bytes: usize) {
-        self.kept.fetch_sub(bytes as u64, Relaxed);
+    /// Gives back the room of a dropped chunk; those that came after the body was kept no longer have none.
+    fn give_back(&mut self, bytes: usize) {
+        let bytes = self.held.min(bytes as u64);
+        self.held -= bytes;
+        self.kept.fetch_sub(bytes, Relaxed);
     }
 }
 
-impl Drop for Flight {
+impl Drop for Room {
     fn drop(&mut self) {
-        let state = self.state.get_mut();
-        if !state.windowed {
-            self.kept.fetch_sub(state.chunk_bytes as u64, Relaxed);
-        }
+        self.kept.fetch_sub(self.held, Relaxed);
     }
 }
 
 impl State {
+    fn new(room: Room) -> Self {
+        Self {
+            room,
+            interim: Vec::new(),
+            answered: None,
+            chunks: VecDeque::new(),
+            dropped: 0,
+            chunk_bytes: 0,
+            windowed: false,
+            end: None,
+            readers: Vec::new(),
+        }
+    }
+
     /// Drops the chunks that every reader has.
     pub(super) fn drop_taken(&mut self) {
         if !self.windowed {
@@ -194,6 +216,7 @@ impl State {
             let Some(chunk) = self.chunks.pop_front() else { break };
             self.dropped += 1;
             self.chunk_bytes -= chunk.len();
+            self.room.give_back(chunk.len());
         }
     }
 }
@@ -289,5 +312,61 @@ impl Drop for Reader {
         state.drop_taken();
         drop(state);
         self.flight.taken.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cache::policy::Shared,
+        header::{RequestHead, forwarded::Peer},
+    };
+    use std::time::{Duration, Instant, SystemTime};
+
+    fn storable() -> Arc<Answered> {
+        let shared = Shared { with_cookies: false, with_authorization: false };
+        let now = Instant::now();
+        Arc::new(Answered {
+            head: ResponseHead::for_tests(200, ""),
+            decision: Ok(Storable { lifetime: Duration::from_secs(60), initial_age: Duration::ZERO, shared }),
+            selecting: Selecting::default(),
+            received: Received { requested: now, at: now, wall: SystemTime::now() },
+        })
+    }
+
+    fn begun(flights: &Arc<Flights>) -> (Reader, Pilot) {
+        let peer = Peer::new([127, 0, 0, 1].into(), false, &[]);
+        let key = Key::of(&RequestHead::for_tests("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), &peer);
+        let key = FlightKey { key, identified: false, selecting: Selecting::default() };
+        let mut began = None;
+        let reader = flights.join(&key, |pilot| began = Some(pilot)).unwrap();
+        (reader, began.unwrap())
+    }
+
+    #[tokio::test]
+    async fn room_is_given_back_when_the_bytes_are_and_not_before() {
+        let flights = Arc::new(Flights::new(0, 1000));
+        let kept = || flights.kept.load(Relaxed);
+        let (reader, mut pilot) = begun(&flights);
+        pilot.answered(storable());
+        assert_eq!(pilot.part(vec![0; 600].into()), None);
+        assert_eq!(pilot.part(vec![0; 600].into()), Some(Skip::TooLarge));
+        assert_eq!(kept(), 600, "the first part still waits for its reader");
+        reader.next().await.unwrap();
+        assert_eq!(kept(), 600, "the reader may still be writing it, but it is no longer the flight's");
+        assert_eq!(pilot.part(vec![0; 600].into()), None);
+        reader.next().await.unwrap();
+        assert_eq!(kept(), 0);
+        drop((reader, pilot));
+        assert_eq!(kept(), 0);
+
+        let (reader, mut pilot) = begun(&flights);
+        pilot.answered(storable());
+        pilot.part(vec![0; 600].into());
+        drop(pilot);
+        assert_eq!(kept(), 600);
+        drop(reader);
+        assert_eq!(kept(), 0);
     }
 }

@@ -186,7 +186,17 @@ impl Engine {
             match self.answer(&mut reader, reply).await {
                 Waited::Head(answered) => {
                     let ignored = &self.state.cache.settings().ignore_cookies;
-                    if reader.began() || answered.selecting.matches(&request.head, ignored) {
+                    if reader.began() {
+                        return self.relay(request, why, &reader, &answered, reply).await;
+                    }
+                    // What another request fetched is for this one under the same rules as what is stored.
+                    if let Ok(storable) = &answered.decision
+                        && let Err(why) = storable.shared.admits(asker)
+                    {
+                        drop(reader);
+                        return self.ask(request, CacheStatus::Bypassed(why), reply).await;
+                    }
+                    if answered.selecting.matches(&request.head, ignored) {
                         return self.relay(request, why, &reader, &answered, reply).await;
                     }
                     selecting = answered.selecting.again(&request.head, ignored);
@@ -194,6 +204,8 @@ impl Engine {
                 Waited::NotShared => break,
                 Waited::Failed(failure) => return self.unanswered(request, failure, reply).await,
                 Waited::TooLong => {
+                    // A reader that will not read would hold up those that do.
+                    drop(reader);
                     self.state.cache.stats.skipped(Skip::LockTimeout);
                     let status = CacheStatus::Forwarded { why, then: Then::Skipped(Skip::LockTimeout) };
                     return self.ask(request, status, reply).await;

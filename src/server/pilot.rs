@@ -87,13 +87,10 @@ impl Pilot {
         if !state.windowed {
             if !self.fits(state.chunk_bytes + part.len()) {
                 outgrown = Some(Skip::TooLarge);
-            } else if !self.flight.keep(part.len()) {
+            } else if !state.room.take(part.len()) {
                 outgrown = Some(Skip::NoRoom);
             }
-            if outgrown.is_some() {
-                self.flight.release(state.chunk_bytes);
-                state.windowed = true;
-            }
+            state.windowed = outgrown.is_some();
         }
         state.chunk_bytes += part.len();
         state.chunks.push_back(part);

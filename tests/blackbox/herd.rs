@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use tokio::task::JoinSet;
 
-use crate::common::{Answer, Cut, Gate, Origin, Response, Sidecar, get, noise, ok};
+use crate::common::{Answer, Cut, Gate, Origin, Received, Response, Sidecar, get, noise, ok, within};
 
 const CROWD: usize = 200;
 
@@ -167,4 +167,44 @@ async fn crowd_does_not_wait_longer_than_the_lock_timeout() {
     for answer in crowd.join_all().await {
         answer.assert_status(200).assert_body("hello");
     }
+}
+
+#[tokio::test]
+async fn waiting_does_not_widen_who_may_share() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    // With must-revalidate an answer may be shared with Authorization (RFC 9111 §3.5), but not with cookies.
+    let origin = Origin::new()
+        .otherwise(move |received: &Received| {
+            let whose = received.field("cookie").unwrap_or("nobody's").to_owned();
+            ok(whose).header("Cache-Control", "max-age=60, must-revalidate").after(&held)
+        })
+        .start()
+        .await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    let (mut first, mut second) = (sidecar.client().await, sidecar.client().await);
+    let by_authorization = first.send(get("/").header("Authorization", "Basic YTpi"));
+    let by_cookie = async {
+        gate.arrivals(1).await;
+        // Its request is under way before the gate opens, wherever it has got to by then.
+        let answer = second.send(get("/").header("Cookie", "session=b"));
+        let open = async {
+            in_flight(&sidecar, 2).await;
+            gate.open();
+        };
+        tokio::join!(answer, open).0
+    };
+    let (by_authorization, by_cookie) = tokio::join!(by_authorization, by_cookie);
+    by_authorization.assert_body("nobody's");
+    by_cookie.assert_body("session=b").assert_cache("bypass");
+    origin.assert_requests(2);
+}
+
+/// Waits until so many requests are being answered.
+async fn in_flight(sidecar: &Sidecar, requests: usize) {
+    let line = format!("pacecar_http_requests_in_flight {requests}");
+    within(format!("{requests} requests in flight"), async {
+        while !sidecar.admin("/metrics").await.text().lines().any(|found| found == line) {}
+    })
+    .await;
 }
