@@ -1,0 +1,121 @@
+//! Fetches for one request alone: what the cache takes no part in, and what could not be shared.
+
+use pingora_http::RequestHeader;
+
+use crate::{
+    cache::{Outcome, status::CacheStatus},
+    traffic::UpstreamFailure,
+};
+
+use super::{
+    Engine, Served,
+    context::Request,
+    origin::{Exchange, Heard},
+    problem,
+    reply::{Reply, add},
+    upstream::{Ask, upstream_request},
+};
+
+impl Engine {
+    /// Fetches for this request alone and streams the answer, in this very task.
+    pub(super) async fn ask<R: Reply>(&self, request: &Request, status: CacheStatus, reply: &mut R) -> Served {
+        let outcome = match status {
+            CacheStatus::Bypassed(why) => {
+                self.state.cache.stats.bypassed(why);
+                Outcome::Bypass
+            }
+            _ => Outcome::Miss,
+        };
+        let Ok(asked) = upstream_request(request, Ask::AsAsked, &self.sending) else {
+            return self.unanswered(request, UpstreamFailure::Malformed, reply).await;
+        };
+        match self.fetch(&asked, reply).await {
+            Some(Ok(exchange)) => self.stream(request, status, outcome, exchange, reply).await,
+            Some(Err(failure)) => {
+                self.state.traffic.upstream_failed(failure);
+                self.unanswered(request, failure, reply).await
+            }
+            None => Served::nothing(outcome),
+        }
+    }
+
+    /// Fetches, passing interim responses on; `None` when the client left meanwhile.
+    async fn fetch<R: Reply>(&self, asked: &RequestHeader, reply: &mut R) -> Option<Result<Exchange, UpstreamFailure>> {
+        let mut heard = tokio::select! {
+            biased;
+            heard = self.origin.fetch(asked) => heard,
+            () = reply.left() => return None,
+        };
+        loop {
+            match heard {
+                Ok(Heard::Final(exchange)) => return Some(Ok(exchange)),
+                Ok(Heard::Interim(head, awaiting)) => {
+                    reply.interim(&head).await.ok()?;
+                    heard = tokio::select! {
+                        biased;
+                        heard = awaiting.next() => heard,
+                        () = reply.left() => return None,
+                    };
+                }
+                Err(failure) => return Some(Err(failure)),
+            }
+        }
+    }
+
+    async fn stream<R: Reply>(
+        &self,
+        request: &Request,
+        status: CacheStatus,
+        outcome: Outcome,
+        mut exchange: Exchange,
+        reply: &mut R,
+    ) -> Served {
+        let upstream = Some(exchange.received.at - exchange.received.requested);
+        let served = Served { status: exchange.head.status(), outcome, upstream, whole: false };
+        let added = self.ours(request, status);
+        if reply.start(&exchange.head, &added).await.is_err() {
+            exchange.abort().await;
+            return served;
+        }
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = exchange.next() => next,
+                () = reply.left() => break,
+            };
+            match next {
+                Ok(Some(part)) => {
+                    if reply.part(part).await.is_err() {
+                        break;
+                    }
+                }
+                Ok(None) => {
+                    self.origin.release(exchange).await;
+                    return Served { whole: reply.finish().await.is_ok(), ..served };
+                }
+                Err(failure) => {
+                    self.state.traffic.upstream_failed(failure);
+                    break;
+                }
+            }
+        }
+        reply.cut().await;
+        exchange.abort().await;
+        served
+    }
+
+    /// Says that no answer could be had, and why.
+    pub(super) async fn unanswered<R: Reply>(
+        &self,
+        request: &Request,
+        failure: UpstreamFailure,
+        reply: &mut R,
+    ) -> Served {
+        tracing::debug!(reason = failure.name(), request_id = request.id.as_str(), "no answer from the upstream");
+        let (head, body) = problem::unanswered(failure, &request.head);
+        let mut added = Vec::with_capacity(64);
+        add(&mut added, "X-Request-Id", request.id.as_str().as_bytes());
+        let whole = reply.whole(&head, &added, body).await.is_ok();
+        Served { status: head.status(), outcome: Outcome::Miss, upstream: None, whole }
+    }
+}

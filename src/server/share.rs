@@ -1,0 +1,155 @@
+//! Misses that are shared: a request joins the fetch of whoever asks for the same, or begins it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    cache::{
+        Asker, Bypass, Forward, Key, Outcome, Skip,
+        status::{CacheStatus, Then},
+    },
+    header::{Fields, validator},
+    route::Policy,
+    traffic::UpstreamFailure,
+};
+
+use super::{
+    Engine, Served,
+    context::Request,
+    flight::{Answer, Answered, FlightKey, Reader},
+    not_modified,
+    reply::Reply,
+};
+
+/// What waiting for a flight's head came to.
+enum Waited {
+    /// The head is here, and the body may be read.
+    Head(Arc<Answered>),
+    /// The response is another request's own.
+    NotShared,
+    /// No answer could be had.
+    Failed(UpstreamFailure),
+    /// Another request's fetch took too long.
+    TooLong,
+    /// The client left.
+    Left,
+}
+
+impl Engine {
+    /// A miss: joins the fetch of whoever asks for the same, or begins it.
+    pub(super) async fn share<R: Reply>(
+        self: &Arc<Self>,
+        request: &Request,
+        policy: &Policy,
+        key: Key,
+        asker: Asker,
+        why: Forward,
+        reply: &mut R,
+    ) -> Served {
+        let mut selecting = self.state.cache.selecting(&key, &request.head);
+        // A response may turn out to vary by fields that the flight was not chosen by: then this request looks for
+        // the flight of its own values, once.
+        for _ in 0..2 {
+            let flight = FlightKey { key: key.clone(), identified: asker.is_identified(), selecting };
+            let Some(mut reader) = self.flights.join(&flight, |pilot| self.begin(pilot, request, policy, asker)) else {
+                break;
+            };
+            match self.answer(&mut reader, reply).await {
+                Waited::Head(answered) => {
+                    let ignored = &self.state.cache.settings().ignore_cookies;
+                    if reader.began() {
+                        return self.relay(request, why, &reader, &answered, reply).await;
+                    }
+                    // What another request fetched is for this one under the same rules as what is stored.
+                    if let Ok(storable) = &answered.decision
+                        && let Err(why) = storable.shared.admits(asker)
+                    {
+                        drop(reader);
+                        return self.ask(request, CacheStatus::Bypassed(why), reply).await;
+                    }
+                    if answered.selecting.matches(&request.head, ignored) {
+                        return self.relay(request, why, &reader, &answered, reply).await;
+                    }
+                    selecting = answered.selecting.again(&request.head, ignored);
+                }
+                Waited::NotShared => break,
+                Waited::Failed(failure) => return self.unanswered(request, failure, reply).await,
+                Waited::TooLong => {
+                    // A reader that will not read would hold up those that do.
+                    drop(reader);
+                    self.state.cache.stats.skipped(Skip::LockTimeout);
+                    let status = CacheStatus::Forwarded { why, then: Then::Skipped(Skip::LockTimeout) };
+                    return self.ask(request, status, reply).await;
+                }
+                Waited::Left => return Served::nothing(Outcome::Miss),
+            }
+        }
+        self.ask(request, CacheStatus::Bypassed(Bypass::HitForMiss), reply).await
+    }
+
+    /// Waits for a flight's head, as long as the client does; interim responses are passed on at once. Who waits for
+    /// another's fetch does so for `lock_timeout`.
+    async fn answer<R: Reply>(&self, reader: &mut Reader, reply: &mut R) -> Waited {
+        let began = reader.began();
+        let patience = tokio::time::sleep(self.state.cache.settings().lock_timeout);
+        tokio::pin!(patience);
+        loop {
+            let answer = tokio::select! {
+                biased;
+                answer = reader.answer() => answer,
+                () = reply.left() => return Waited::Left,
+                () = &mut patience, if !began => return Waited::TooLong,
+            };
+            match answer {
+                Answer::Interim(head) if reply.interim(&head).await.is_ok() => {}
+                Answer::Interim(_) => return Waited::Left,
+                Answer::Head(answered) => return Waited::Head(answered),
+                Answer::NotShared => return Waited::NotShared,
+                Answer::Failed(failure) => return Waited::Failed(failure),
+            }
+        }
+    }
+
+    /// Passes a flight's response on, at the pace of this client.
+    async fn relay<R: Reply>(
+        &self,
+        request: &Request,
+        why: Forward,
+        reader: &Reader,
+        answered: &Answered,
+        reply: &mut R,
+    ) -> Served {
+        let (status, outcome) = match &answered.decision {
+            _ if !reader.began() => (CacheStatus::Collapsed { why }, Outcome::Collapsed),
+            Ok(storable) => {
+                let ttl = storable.lifetime.as_secs() as i64 - storable.initial_age.as_secs() as i64;
+                (CacheStatus::Forwarded { why, then: Then::Stored { ttl } }, Outcome::Miss)
+            }
+            Err(skip) => (CacheStatus::Forwarded { why, then: Then::Skipped(*skip) }, Outcome::Miss),
+        };
+        let upstream = reader.began().then(|| answered.received.at - answered.received.requested);
+        let served = |status, whole| Served { status, outcome, upstream, whole };
+        let added = self.ours(request, status);
+        let (etag, modified) = (answered.head.get("etag"), answered.head.get("last-modified"));
+        if answered.head.status() == 200 && validator::not_modified(&request.head, etag, modified) {
+            let sent = reply.whole(&not_modified(&answered.head), &added, Bytes::new()).await;
+            return served(304, sent.is_ok());
+        }
+        let mut whole = reply.start(&answered.head, &added).await.is_ok();
+        while whole {
+            let next = tokio::select! {
+                biased;
+                next = reader.next() => next,
+                () = reply.left() => break,
+            };
+            match next {
+                Ok(Some(part)) => whole = reply.part(part).await.is_ok(),
+                Ok(None) => return served(answered.head.status(), reply.finish().await.is_ok()),
+                Err(_) => break,
+            }
+        }
+        reply.cut().await;
+        served(answered.head.status(), false)
+    }
+}
