@@ -163,6 +163,7 @@ impl Reloader {
                         self.reload().await;
                         taken_up = self.look().await;
                     }
+                    Told::ReopenLog => self.front.reopen_log(),
                 },
                 _ = looks.tick() => {
                     let now = self.look().await;
@@ -248,6 +249,7 @@ struct Signals {
     term: Signal,
     int: Signal,
     hup: Signal,
+    usr1: Signal,
 }
 
 impl Signals {
@@ -256,6 +258,7 @@ impl Signals {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
             hup: signal(SignalKind::hangup())?,
+            usr1: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -264,6 +267,7 @@ impl Signals {
             _ = self.term.recv() => Told::Stop,
             _ = self.int.recv() => Told::Stop,
             _ = self.hup.recv() => Told::Reload,
+            _ = self.usr1.recv() => Told::ReopenLog,
         }
     }
 
@@ -280,4 +284,6 @@ enum Told {
     Stop,
     /// SIGHUP.
     Reload,
+    /// SIGUSR1.
+    ReopenLog,
 }

@@ -106,6 +106,8 @@ pub struct Traffic {
     refused: [Counter; REFUSED_STATUSES.len()],
     /// Failures of the origin, in the order of [`UpstreamFailure::ALL`].
     upstream_failures: [Counter; UpstreamFailure::ALL.len()],
+    /// Lines of the access log that were dropped or could not be written.
+    pub access_log_dropped: std::sync::Arc<Counter>,
     /// Tasks that panicked; each lost one connection and nothing else.
     pub panics: Counter,
 }

@@ -133,7 +133,7 @@ fn a_broken_file_starts_nothing() {
     pacecar(&[]).file("proxy.toml", "[server]\nport = 80\n").refuses(
         "proxy.toml:2: server.port: unknown key; [server] takes listen, upstream, host, trusted_proxies, \
              max_connections, max_connections_per_ip, upstream_connections, max_header_bytes, max_headers, \
-             max_target_bytes, max_body_bytes, tls, timeouts, access_log\n",
+             max_target_bytes, max_body_bytes, access_log, access_log_format, access_log_path, tls, timeouts\n",
     );
 }
 

@@ -99,6 +99,11 @@ fn front_door(exposition: &mut Exposition, traffic: &Traffic) {
         traffic.upstream_failures().map(|(failure, count)| counter(&[("reason", failure.name())], count)),
     );
     exposition.counter(
+        "access_log_dropped_total",
+        "Lines of the access log that were dropped since too many waited, or could not be written.",
+        traffic.access_log_dropped.value(),
+    );
+    exposition.counter(
         "panics_total",
         "Tasks that panicked; each lost one answer or connection and nothing else.",
         traffic.panics.value(),
@@ -189,6 +194,7 @@ mod tests {
             "connections",
             "connections_total",
             "connections_refused_total",
+            "access_log_dropped_total",
             "panics_total",
             "cache_entries",
             "cache_bytes",

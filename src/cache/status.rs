@@ -39,6 +39,15 @@ pub enum Then {
 }
 
 impl CacheStatus {
+    /// The reason that stands behind `detail=`, if there is one.
+    pub fn detail(self) -> Option<&'static str> {
+        match self {
+            Self::Forwarded { then: Then::Skipped(skip), .. } => Some(skip.name()),
+            Self::Bypassed(why) => Some(why.name()),
+            Self::Hit { .. } | Self::Forwarded { .. } | Self::Collapsed { .. } => None,
+        }
+    }
+
     /// Writes the whole field line.
     pub fn write_to(self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"Cache-Status: ");

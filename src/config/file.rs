@@ -10,7 +10,13 @@ use toml::de::{DeTable, DeValue};
 use super::address;
 use super::problem::{Fault, Given, Place, Problem};
 use super::section::{Document, Section, size};
-use crate::{header::refusal::MAX_HEADERS, server::Upstream};
+use crate::{
+    header::refusal::MAX_HEADERS,
+    server::{
+        Upstream,
+        access_log::{Format, Which},
+    },
+};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -61,6 +67,9 @@ pub(super) struct Server {
     pub(super) max_headers: Option<Given<usize>>,
     pub(super) max_target_bytes: Option<Given<u64>>,
     pub(super) max_body_bytes: Option<Given<u64>>,
+    pub(super) access_log: Option<Given<Which>>,
+    pub(super) access_log_format: Option<Given<Format>>,
+    pub(super) access_log_path: Option<Given<PathBuf>>,
     pub(super) tls: Tls,
     pub(super) timeouts: Timeouts,
 }
@@ -180,10 +189,13 @@ impl Server {
             max_headers: section.whole("max_headers", 1..=MAX_HEADERS),
             max_target_bytes: section.size("max_target_bytes", 64..=MIB),
             max_body_bytes: section.size("max_body_bytes", 1..=TIB),
+            access_log: section.text("access_log", |text| word(text, &Which::WORDS).ok_or(Fault::AccessLog)),
+            access_log_format: section
+                .text("access_log_format", |text| word(text, &Format::WORDS).ok_or(Fault::LogFormat)),
+            access_log_path: section.text("access_log_path", path),
             tls: Tls::read(section.section("tls")),
             timeouts: Timeouts::read(section.section("timeouts")),
         };
-        section.text("access_log", |text| if text == "off" { Ok(()) } else { Err(Fault::AccessLog) });
         section.finish();
         server
     }
@@ -290,6 +302,11 @@ fn max_bytes(value: &DeValue<'_>) -> Result<MaxBytes, Fault> {
         Some("auto") => Ok(MaxBytes::Auto),
         _ => size(value, MIB..=TIB).map(MaxBytes::Bytes),
     }
+}
+
+/// The choice that has this word.
+fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
+    words.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice)
 }
 
 fn path(text: &str) -> Result<PathBuf, Fault> {

@@ -21,6 +21,7 @@ use std::{
     io::{self, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use file::{File, List, MaxBytes};
@@ -117,12 +118,13 @@ impl Config {
 
     /// The door from what the file says to what the program believes. `auto` is what `max_bytes = "auto"` comes to.
     fn believe(file: &File, auto: u64) -> Config {
+        let profile = profile_settings(&file.profile);
         Config {
-            server: server_settings(&file.server),
+            server: server_settings(&file.server, profile.slow),
             admin: admin::Settings { listen: or(&file.admin_listen, admin::Settings::default().listen) },
             cache: cache_settings(&file.cache, auto),
             routes: file.routes.iter().map(route_settings).collect(),
-            profile: profile_settings(&file.profile),
+            profile,
             tasks: Tasks { store: given(&file.tasks_store) },
         }
     }
@@ -162,7 +164,8 @@ fn override_file(file: &mut File, outside: Sources, problems: &mut Vec<Problem>)
     }
 }
 
-fn server_settings(file: &file::Server) -> server::Settings {
+/// `slow` is the profiler's word for what is worth a line in the access log.
+fn server_settings(file: &file::Server, slow: Duration) -> server::Settings {
     let default = server::Settings::default();
     server::Settings {
         listen: file.listen.as_ref().map_or(default.listen, addresses),
@@ -176,6 +179,12 @@ fn server_settings(file: &file::Server) -> server::Settings {
         limits: limits(file, default.limits),
         max_body_bytes: given(&file.max_body_bytes),
         timeouts: timeouts(&file.timeouts, default.timeouts),
+        access_log: server::access_log::Settings {
+            which: or(&file.access_log, default.access_log.which),
+            format: or(&file.access_log_format, default.access_log.format),
+            path: given(&file.access_log_path),
+            slow,
+        },
     }
 }
 

@@ -9,7 +9,13 @@ use std::{
 
 use super::problem::quote;
 use super::{Config, address, units};
-use crate::{cache, profile, route, server};
+use crate::{
+    cache, profile, route,
+    server::{
+        self,
+        access_log::{Format, Which},
+    },
+};
 
 impl Config {
     /// Every key with the value in force; keys without one are comments.
@@ -43,7 +49,10 @@ fn write_server(server: &server::Settings, out: &mut String) -> fmt::Result {
     writeln!(out, "max_headers = {}", server.limits.max_headers)?;
     writeln!(out, "max_target_bytes = {}", units::show_size(server.limits.max_target_bytes as u64))?;
     optional(out, "max_body_bytes", server.max_body_bytes.map(units::show_size))?;
-    writeln!(out, "access_log = \"off\"")?;
+    let log = &server.access_log;
+    writeln!(out, "access_log = {}", word(log.which, &Which::WORDS))?;
+    writeln!(out, "access_log_format = {}", word(log.format, &Format::WORDS))?;
+    optional(out, "access_log_path", log.path.as_deref().map(path))?;
     match &server.tls {
         None => writeln!(out, "\n# [server.tls] is not set: no listen, cert and key")?,
         Some(server::Tls { listen, cert, key }) => {
@@ -87,6 +96,10 @@ fn time(duration: Duration) -> String {
 }
 
 /// Paths come from TOML, which is UTF-8: nothing is lost here.
+fn word<T: PartialEq>(choice: T, words: &[(&str, T)]) -> String {
+    words.iter().find(|(_, known)| *known == choice).map(|(word, _)| quote(word)).unwrap_or_default()
+}
+
 fn path(path: &Path) -> String {
     quote(&path.to_string_lossy())
 }

@@ -187,6 +187,7 @@ pub(super) enum Fault {
     Host,
     Network,
     AccessLog,
+    LogFormat,
     Cookie,
     Glob,
     Method,
@@ -266,7 +267,8 @@ impl fmt::Display for Fault {
             Fault::UpstreamPart(part) => write!(f, "{}, without {part}", Fault::Upstream),
             Fault::Host => f.write_str("expected a host with or without a port, such as \"app.example:3000\""),
             Fault::Network => f.write_str("expected an address or a network such as \"10.0.0.0/8\""),
-            Fault::AccessLog => f.write_str("expected \"off\": this version writes no access log"),
+            Fault::AccessLog => f.write_str("expected \"errors\", \"all\" or \"off\""),
+            Fault::LogFormat => f.write_str("expected \"json\" or \"combined\""),
             Fault::Cookie => {
                 f.write_str("expected a cookie's name, with or without a \"*\" at its end, such as \"_ga*\"")
             }

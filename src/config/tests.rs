@@ -100,8 +100,10 @@ refuses! {
         "proxy.toml:1: server.host = \"app/x\": expected a host with or without a port, such as \"app.example:3000\"";
     a_network_by_name: "server.trusted_proxies = [\n  \"::1\",\n  \"lan\",\n]" =>
         "proxy.toml:3: server.trusted_proxies = \"lan\": expected an address or a network such as \"10.0.0.0/8\"";
-    an_access_log: "server.access_log = \"errors\"" =>
-        "proxy.toml:1: server.access_log = \"errors\": expected \"off\": this version writes no access log";
+    an_access_log: "server.access_log = \"some\"" =>
+        "proxy.toml:1: server.access_log = \"some\": expected \"errors\", \"all\" or \"off\"";
+    a_log_format: "server.access_log_format = \"xml\"" =>
+        "proxy.toml:1: server.access_log_format = \"xml\": expected \"json\" or \"combined\"";
     every_cookie: "cache.ignore_cookies = [\"*\"]" =>
         "proxy.toml:1: cache.ignore_cookies = \"*\": \
          expected a cookie's name, with or without a \"*\" at its end, such as \"_ga*\"";

@@ -71,7 +71,8 @@ impl Engine {
         reply: &mut R,
     ) -> Served {
         let upstream = Some(exchange.received.at - exchange.received.requested);
-        let served = Served { status: exchange.head.status(), outcome, upstream, whole: false };
+        let detail = status.detail();
+        let served = Served { status: exchange.head.status(), outcome, detail, error: None, upstream, whole: false };
         let added = self.ours(request, status);
         if reply.start(&exchange.head, &added).await.is_err() {
             exchange.abort().await;
@@ -95,7 +96,9 @@ impl Engine {
                 }
                 Err(failure) => {
                     self.state.traffic.upstream_failed(failure);
-                    break;
+                    reply.cut().await;
+                    exchange.abort().await;
+                    return Served { error: Some(failure.name()), ..served };
                 }
             }
         }
@@ -116,6 +119,13 @@ impl Engine {
         let mut added = Vec::with_capacity(64);
         add(&mut added, "X-Request-Id", request.id.as_str().as_bytes());
         let whole = reply.whole(&head, &added, body).await.is_ok();
-        Served { status: head.status(), outcome: Outcome::Miss, upstream: None, whole }
+        Served {
+            status: head.status(),
+            outcome: Outcome::Miss,
+            detail: None,
+            error: Some(failure.name()),
+            upstream: None,
+            whole,
+        }
     }
 }

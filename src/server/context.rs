@@ -1,8 +1,17 @@
 //! What is known of one request besides its head.
 
-use std::time::Instant;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
-use crate::header::{Fields, RequestHead, forwarded::Peer};
+use crate::header::{
+    Fields, RequestHead,
+    forwarded::{Peer, is_https},
+    request::Version,
+};
+
+use super::{Served, access_log::Line};
 
 /// A request on its way: its head, who sent it, when it came.
 #[derive(Clone, Debug)]
@@ -20,6 +29,52 @@ impl Request {
         let id = RequestId::of(&head);
         Self { head, peer, began, id }
     }
+}
+
+impl Request {
+    /// What the access log says of it.
+    pub(super) fn line(&self, served: &Served, endpoint: Arc<str>, duration: Duration, bytes: u64) -> Line {
+        let field = |name| self.head.get(name).map(<[u8]>::to_vec);
+        Line {
+            time: SystemTime::now(),
+            client: self.peer.address,
+            method: self.head.method.clone(),
+            target: self.head.target.to_vec(),
+            scheme: if is_https(&self.head, &self.peer) { "https" } else { "http" },
+            host: self.head.host.to_vec(),
+            version: match self.head.version {
+                Version::Http10 => "1.0",
+                Version::Http11 => "1.1",
+                Version::Http2 => "2",
+            },
+            endpoint,
+            status: served.status,
+            duration,
+            upstream: served.upstream,
+            bytes,
+            aborted: !served.whole,
+            cache: served.outcome.name(),
+            detail: served.detail,
+            user_agent: field("user-agent"),
+            referrer: field("referer"),
+            request_id: self.id.as_str().into(),
+            trace_id: self.head.get("traceparent").and_then(trace_id).map(Into::into),
+            error: served.error,
+        }
+    }
+}
+
+/// The trace id of a `traceparent` (W3C Trace Context §3.2); `None` where it is not valid.
+fn trace_id(traceparent: &[u8]) -> Option<&str> {
+    let (fields, rest) = traceparent.split_at_checked(55)?;
+    let hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let zero = |part: &[u8]| part.iter().all(|byte| *byte == b'0');
+    let (version, id, parent) = (&fields[..2], &fields[3..35], &fields[36..52]);
+    let dashes = [2, 35, 52].iter().all(|at| fields[*at] == b'-');
+    // Later versions may have more; this one ends here.
+    let ends = rest.is_empty() || (version != b"00" && rest[0] == b'-');
+    let valid = dashes && ends && hex(version) && version != b"ff" && hex(id) && hex(parent);
+    (valid && !zero(id) && !zero(parent)).then_some(id).and_then(|id| std::str::from_utf8(id).ok())
 }
 
 /// The client's own `X-Request-Id` if it is safe to log and to pass on, else a new UUID.
@@ -57,6 +112,26 @@ mod tests {
 
     fn id(field: &str) -> String {
         RequestId::of(&RequestHead::for_tests(&format!("GET / HTTP/1.1\r\nHost: a\r\n{field}\r\n"))).0.into()
+    }
+
+    #[test]
+    fn trace_ids_are_taken_from_what_is_valid() {
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let parent = "00f067aa0ba902b7";
+        for (traceparent, expected) in [
+            (format!("00-{id}-{parent}-01"), true),
+            (format!("cc-{id}-{parent}-01-more"), true),
+            (format!("00-{id}-{parent}-01-more"), false),
+            (format!("ff-{id}-{parent}-01"), false),
+            (format!("00-{}-{parent}-01", "0".repeat(32)), false),
+            (format!("00-{id}-{}-01", "0".repeat(16)), false),
+            (format!("00-{}-{parent}-01", id.to_uppercase()), false),
+            (format!("00_{id}-{parent}-01"), false),
+            ("\u{e9}".repeat(30), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(trace_id(traceparent.as_bytes()), expected.then_some(id), "{traceparent}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The engine in force: exchanged when the configuration is read again, while requests are under way.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use arc_swap::ArcSwap;
 
@@ -9,7 +9,11 @@ use crate::{
     state::State,
 };
 
-use super::{Engine, Settings, flight::Flights};
+use super::{
+    Engine, Settings,
+    access_log::{self, AccessLog, Which},
+    flight::Flights,
+};
 
 /// Where the front door finds the engine for its next request.
 pub(super) struct Current {
@@ -18,12 +22,36 @@ pub(super) struct Current {
     flights: Arc<Flights>,
 }
 
+/// Opens the access log, unless the one that is open will do.
+fn log(state: &State, open: Option<&Engine>, wanted: &access_log::Settings) -> Result<Option<Arc<AccessLog>>, String> {
+    if wanted.which == Which::Off {
+        return Ok(None);
+    }
+    let same = |engine: &&Engine| {
+        let open = &engine.settings.access_log;
+        (&open.path, open.format) == (&wanted.path, wanted.format)
+    };
+    if let Some(log) = open.filter(same).and_then(|engine| engine.log.clone()) {
+        return Ok(Some(log));
+    }
+    let opened = AccessLog::open(wanted, state.traffic.access_log_dropped.clone());
+    opened.map(|log| Some(Arc::new(log))).map_err(|error| {
+        let path = wanted.path.as_deref().unwrap_or(Path::new("standard output"));
+        format!("server.access_log_path: {} cannot be opened: {error}", path.display())
+    })
+}
+
 impl Current {
-    pub(super) fn new(state: Arc<State>, settings: Settings, routes: Vec<Route>) -> Self {
+    /// The first engine.
+    ///
+    /// # Errors
+    /// When the access log cannot be opened.
+    pub(super) fn new(state: Arc<State>, settings: Settings, routes: Vec<Route>) -> Result<Self, String> {
         let cache = state.cache.settings();
         let flights = Arc::new(Flights::new(cache.max_bytes, cache.max_object_bytes));
-        let engine = Engine::new(state.clone(), flights.clone(), settings, Routes::new(routes));
-        Self { engine: ArcSwap::from_pointee(engine), state, flights }
+        let log = log(&state, None, &settings.access_log)?;
+        let engine = Engine::new(state.clone(), flights.clone(), log, settings, Routes::new(routes));
+        Ok(Self { engine: ArcSwap::from_pointee(engine), state, flights })
     }
 
     /// The engine for a new request, which keeps it to its end.
@@ -32,8 +60,20 @@ impl Current {
     }
 
     /// Puts an engine with other settings in force.
-    pub(super) fn reload(&self, settings: Settings, routes: Vec<Route>) {
-        let engine = Engine::new(self.state.clone(), self.flights.clone(), settings, Routes::new(routes));
+    ///
+    /// # Errors
+    /// When the access log cannot be opened; then the engine stays.
+    pub(super) fn reload(&self, settings: Settings, routes: Vec<Route>) -> Result<(), String> {
+        let log = log(&self.state, Some(&self.engine()), &settings.access_log)?;
+        let engine = Engine::new(self.state.clone(), self.flights.clone(), log, settings, Routes::new(routes));
         self.engine.store(Arc::new(engine));
+        Ok(())
+    }
+
+    /// Has the access log opened again by its name.
+    pub(super) fn reopen_log(&self) {
+        if let Some(log) = &self.engine().log {
+            log.reopen();
+        }
     }
 }

@@ -266,7 +266,9 @@ impl ProxyHttp for Forward {
         ctx.engine.state.cache.stats.bypassed(ctx.bypass());
         // An upgraded connection lives as long as its users like: its duration says nothing about the app.
         let whole = e.is_none() && status != 101;
-        let served = Served { status, outcome: Outcome::Bypass, upstream: ctx.first_byte, whole };
+        let detail = Some(ctx.bypass().name());
+        let error = ctx.failure.map(UpstreamFailure::name);
+        let served = Served { status, outcome: Outcome::Bypass, detail, error, upstream: ctx.first_byte, whole };
         ctx.engine.record(request, served, session.body_bytes_sent() as u64);
     }
 }

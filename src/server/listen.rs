@@ -87,10 +87,10 @@ impl Front {
     /// The sender must live as long as connections are served.
     ///
     /// # Errors
-    /// When the certificate or its key cannot be used.
+    /// When the certificate or its key cannot be used, or the access log not be opened.
     pub fn serve(self, state: Arc<State>, routes: Vec<Route>, stop: watch::Receiver<bool>) -> Result<Running, String> {
         let certificate = self.settings.tls.as_ref().map(Certificate::load).transpose()?.map(Arc::new);
-        let current = Arc::new(Current::new(state, self.settings, routes));
+        let current = Arc::new(Current::new(state, self.settings, routes)?);
         let proxy = Arc::new(Forward::proxy(current.clone()));
         let h2 = Arc::new(H2Door::new(current.clone(), proxy.clone()));
         let door = FrontDoor { current: current.clone(), proxy, h2, by_address: Arc::new(ByAddress::default()) };
@@ -128,13 +128,17 @@ impl Running {
     /// Takes up other settings for requests that come from now on. What sockets are bound to stays.
     ///
     /// # Errors
-    /// When the certificate or its key cannot be used; then everything stays as it was.
+    /// When the certificate or its key cannot be used, or the access log not be opened; then the settings stay.
     pub fn reload(&self, settings: Settings, routes: Vec<Route>) -> Result<(), String> {
         if let (Some(certificate), Some(tls)) = (&self.certificate, &settings.tls) {
             certificate.reload(tls)?;
         }
-        self.current.reload(settings, routes);
-        Ok(())
+        self.current.reload(settings, routes)
+    }
+
+    /// Has the access log opened again by its name, after it was renamed.
+    pub fn reopen_log(&self) {
+        self.current.reopen_log();
     }
 
     /// Waits until no more connections are accepted.

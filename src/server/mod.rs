@@ -14,6 +14,7 @@
 //!
 //! Requests with a body and upgrades take pingora's `HttpProxy` instead of steps 3 to 8 (`forward`).
 
+pub mod access_log;
 mod alone;
 mod chunks;
 mod conn;
@@ -53,6 +54,7 @@ pub use listen::{Front, Running, bind};
 pub use settings::{Limits, Settings, Timeouts, Tls, Upstream};
 
 use self::{
+    access_log::AccessLog,
     context::Request,
     flight::Flights,
     origin::Origin,
@@ -69,13 +71,17 @@ pub(crate) struct Engine {
     sending: Sending,
     origin: Origin,
     flights: Arc<Flights>,
+    log: Option<Arc<AccessLog>>,
 }
 
-/// What became of a request, for its sample.
+/// What became of a request, for its sample and its line.
 #[derive(Clone, Copy, Debug)]
 struct Served {
     status: u16,
     outcome: Outcome,
+    /// The cache's reason for it, and the app's failure.
+    detail: Option<&'static str>,
+    error: Option<&'static str>,
     upstream: Option<std::time::Duration>,
     /// Whether the client has the whole answer.
     whole: bool,
@@ -84,7 +90,7 @@ struct Served {
 impl Served {
     /// The client left before there was anything to send: 499, as nginx counts it.
     fn nothing(outcome: Outcome) -> Self {
-        Self { status: 499, outcome, upstream: None, whole: false }
+        Self { status: 499, outcome, detail: None, error: None, upstream: None, whole: false }
     }
 }
 
@@ -96,13 +102,19 @@ enum Found {
 }
 
 impl Engine {
-    fn new(state: Arc<State>, flights: Arc<Flights>, settings: Settings, routes: Routes) -> Self {
+    fn new(
+        state: Arc<State>,
+        flights: Arc<Flights>,
+        log: Option<Arc<AccessLog>>,
+        settings: Settings,
+        routes: Routes,
+    ) -> Self {
         let sending = Sending {
             host: settings.host.clone(),
             authority: settings.upstream.to_string(),
             trusted_proxies: settings.trusted_proxies.clone(),
         };
-        Self { origin: Origin::new(&settings), flights, sending, settings, routes, state }
+        Self { origin: Origin::new(&settings), flights, log, sending, settings, routes, state }
     }
 
     /// Answers one request that passed the front door and has no body.
@@ -145,7 +157,7 @@ impl Engine {
         } else {
             (entry.head.status(), reply.whole(&entry.head, &added, entry.body.clone()).await)
         };
-        Served { status, outcome: Outcome::Hit, upstream: None, whole: sent.is_ok() }
+        Served { status, outcome: Outcome::Hit, detail: None, error: None, upstream: None, whole: sent.is_ok() }
     }
 
     /// 6 headers: the field lines that this proxy adds to the client's copy. A cache before us may have said its part
@@ -158,9 +170,15 @@ impl Engine {
     }
 
     fn record(&self, request: &Request, served: Served, bytes: u64) {
+        let (endpoint, duration) = (route::endpoint(request.head.path(), served.status), request.began.elapsed());
         self.state.cache.stats.answered(served.outcome);
+        if let Some(log) =
+            self.log.as_ref().filter(|_| self.settings.access_log.wants(served.status, !served.whole, duration))
+        {
+            log.write(request.line(&served, endpoint.clone(), duration, bytes));
+        }
         self.state.profiler.record(Sample {
-            endpoint: route::endpoint(request.head.path(), served.status),
+            endpoint,
             method: request.head.method.clone(),
             status: served.status,
             cache: match served.outcome {
@@ -168,7 +186,7 @@ impl Engine {
                 Outcome::Bypass => profile::CacheUse::Bypass,
                 _ => profile::CacheUse::Hit,
             },
-            duration: request.began.elapsed(),
+            duration,
             upstream_first_byte: served.upstream,
             bytes,
             aborted: !served.whole,

@@ -6,6 +6,8 @@ use ipnet::IpNet;
 
 pub use crate::header::refusal::Limits;
 
+use super::access_log;
+
 /// The settings of `[server]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -31,6 +33,8 @@ pub struct Settings {
     pub max_body_bytes: Option<u64>,
     /// How long anything may take.
     pub timeouts: Timeouts,
+    /// Which requests leave a line, and where.
+    pub access_log: access_log::Settings,
 }
 
 /// The app's address: `http://host:port`.
@@ -109,6 +113,7 @@ impl Default for Settings {
             limits: Limits::default(),
             max_body_bytes: None,
             timeouts: Timeouts::default(),
+            access_log: access_log::Settings::default(),
         }
     }
 }

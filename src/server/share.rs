@@ -129,7 +129,8 @@ impl Engine {
             Err(skip) => (CacheStatus::Forwarded { why, then: Then::Skipped(*skip) }, Outcome::Miss),
         };
         let upstream = reader.began().then(|| answered.received.at - answered.received.requested);
-        let served = |status, whole| Served { status, outcome, upstream, whole };
+        let detail = status.detail();
+        let served = |status, whole| Served { status, outcome, detail, error: None, upstream, whole };
         let added = self.ours(request, status);
         let (etag, modified) = (answered.head.get("etag"), answered.head.get("last-modified"));
         if answered.head.status() == 200 && validator::not_modified(&request.head, etag, modified) {
@@ -146,7 +147,10 @@ impl Engine {
             match next {
                 Ok(Some(part)) => whole = reply.part(part).await.is_ok(),
                 Ok(None) => return served(answered.head.status(), reply.finish().await.is_ok()),
-                Err(_) => break,
+                Err(failure) => {
+                    reply.cut().await;
+                    return Served { error: Some(failure.name()), ..served(answered.head.status(), false) };
+                }
             }
         }
         reply.cut().await;

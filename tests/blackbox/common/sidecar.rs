@@ -208,7 +208,8 @@ impl Sidecar {
         self.signal("HUP").await;
     }
 
-    async fn signal(&self, name: &str) {
+    /// Sends the signal of this name.
+    pub(crate) async fn signal(&self, name: &str) {
         let id = self.child.id().expect("the program runs");
         // The shell's own kill: the program of this name is not on every machine.
         let sent = Command::new("sh").args(["-c", "kill -$0 $1", name, &id.to_string()]).status().await;
