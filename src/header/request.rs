@@ -294,11 +294,15 @@ impl RequestHead {
         self.has("upgrade")
     }
 
-    /// Whether that protocol is WebSocket (RFC 6455 §4.1), the only one that is passed on. Any other wish is left
-    /// unheard, as a server may.
+    /// Whether that protocol is WebSocket (RFC 6455 §4.1: by a GET of HTTP/1.1), the only one that is passed on. Any
+    /// other wish is left unheard, as a server may.
     pub fn asks_for_websocket(&self) -> bool {
         let named = |field, option: &str| self.members(field).any(|member| is(member, option));
-        named("upgrade", "websocket") && named("connection", "upgrade")
+        self.method == Method::GET
+            && self.version == Version::Http11
+            && self.framing == Framing::None
+            && named("upgrade", "websocket")
+            && named("connection", "upgrade")
     }
 
     /// The path without the query.
@@ -307,14 +311,17 @@ impl RequestHead {
         &self.target[..end]
     }
 
-    /// Writes the head as HTTP/1.1 in the one form that has a single reading: origin-form target, one Host.
+    /// Writes the head as HTTP/1.1 in the one form that has a single reading: origin-form target, one Host, no wish for
+    /// a protocol that is left unheard.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         let version: &[u8] = if self.version == Version::Http10 { b" HTTP/1.0\r\n" } else { b" HTTP/1.1\r\n" };
         for part in [self.method.as_str().as_bytes(), b" ", &self.target, version] {
             out.extend_from_slice(part);
         }
         let host_first = (!self.host.is_empty()).then_some((b"Host".as_slice(), self.host.as_ref()));
-        for (name, value) in host_first.into_iter().chain(self.fields().filter(|(name, _)| !is(name, "host"))) {
+        let upgrade = self.asks_for_websocket();
+        let left_out = |name: &[u8]| is(name, "host") || (!upgrade && is(name, "upgrade"));
+        for (name, value) in host_first.into_iter().chain(self.fields().filter(|(name, _)| !left_out(name))) {
             for part in [name, b": ", value, b"\r\n"] {
                 out.extend_from_slice(part);
             }

@@ -222,7 +222,8 @@ impl Connection<'_> {
         request.head.write_to(&mut head);
         let conn = Conn::lend(io, &head, &self.buf.split(), body);
         let mut session = ServerSession::new_http1(Box::new(conn));
-        session.set_read_timeout(Some(settings.timeouts.write));
+        // Who has upgraded may be silent.
+        session.set_read_timeout((!request.head.asks_for_websocket()).then_some(settings.timeouts.write));
         session.set_write_timeout(Some(settings.timeouts.write));
         session.set_connection_user_context(Some(Box::new(request)));
         let (stream, _) = self.front.proxy.process_new_http(session, &self.shutdown).await?.consume();

@@ -13,3 +13,4 @@ mod front_door;
 mod harness;
 mod herd;
 mod limits;
+mod upgrade;
