@@ -171,6 +171,8 @@ impl Connection<'_> {
             if !blank_line_skipped && self.buf.starts_with(b"\r\n") {
                 self.buf.advance(2);
                 (blank_line_skipped, seen) = (true, 0);
+                // Nothing has begun with it: what follows may be long in coming.
+                began = began.filter(|_| !self.buf.is_empty());
             }
             let is_preface = self.buf.len() >= 3 && PREFACE.starts_with(&self.buf[..self.buf.len().min(PREFACE.len())]);
             if is_preface && self.buf.len() >= PREFACE.len() {

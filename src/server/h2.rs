@@ -36,6 +36,7 @@ impl H2Door {
         let mut options = HttpServerOptions::default();
         // A connection that comes here without TLS has shown its preface: it speaks HTTP/2 for sure.
         options.h2c = true;
+        options.h2_idle_timeout = Some(engine.settings.timeouts.idle);
         Self { engine, proxy, options }
     }
 }
