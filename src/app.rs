@@ -5,27 +5,31 @@ use std::{
     net::SocketAddr,
     process::ExitCode,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
 };
 
 use crate::{
     admin,
     cache::Cache,
-    config::Config,
+    config::{
+        Config, Sources,
+        reload::{Look, keep_until_restart},
+    },
     profile::Profiler,
-    route::Routes,
-    server::{self, Front, Upstream},
-    state::{Draining, State},
+    server::{self, Front, Running, Upstream},
+    state::{Draining, Reloads, State},
     traffic::Traffic,
 };
 
+/// How often the files of the configuration are looked at. A change is taken up at the second look that sees it.
+const FILE_LOOK: Duration = Duration::from_secs(1);
 /// How often the drain looks whether anything is still open.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// How long the first look at the app may take; it only decides what the log says.
@@ -36,13 +40,14 @@ const RUNTIME_END: Duration = Duration::from_millis(200);
 /// Runs the sidecar until it is told to stop.
 ///
 /// Exits with 0 after a drain, with 1 when it cannot start or is told twice.
-pub fn run(config: Config) -> ExitCode {
+/// `sources` are where the configuration came from, and comes from again when it changes.
+pub fn run(config: Config, sources: Sources) -> ExitCode {
     log_to_stderr();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("cannot start: {error}")),
     };
-    let code = match runtime.block_on(serve(config)) {
+    let code = match runtime.block_on(serve(config, sources)) {
         Ok(code) => code,
         Err(why) => refuse(&why),
     };
@@ -73,9 +78,9 @@ fn build(config: &Config) -> Arc<State> {
     Arc::new(State {
         cache: Cache::new(config.cache.clone()),
         profiler: Profiler::new(config.profile.clone()),
-        routes: Routes::new(config.routes.clone()),
         traffic: Traffic::default(),
         draining: Draining::default(),
+        reloads: Reloads::started(SystemTime::now()),
     })
 }
 
@@ -88,14 +93,14 @@ fn count_panics(state: &Arc<State>) {
     }));
 }
 
-async fn serve(config: Config) -> Result<ExitCode, String> {
+async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     // Before anything else: until then a signal would end the process without a word.
+    let looked = Look::at(&sources.file, &config);
     let mut signals = Signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let state = build(&config);
     count_panics(&state);
     let cannot_listen = |(address, error): (SocketAddr, io::Error)| format!("cannot listen on {address}: {error}");
-    let (drain, upstream) = (config.server.timeouts.drain, config.server.upstream.clone());
-    let front = Front::bind(config.server).map_err(cannot_listen)?;
+    let front = Front::bind(config.server.clone()).map_err(cannot_listen)?;
     let admin = server::bind(config.admin.listen)
         .and_then(TcpListener::from_std)
         .map_err(|error| cannot_listen((config.admin.listen, error)))?;
@@ -103,7 +108,7 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
     let urls: Vec<String> = front.urls().collect();
 
     let (stop_front, stop) = watch::channel(false);
-    let accepting = front.serve(state.clone(), stop)?;
+    let front = front.serve(state.clone(), config.routes.clone(), stop)?;
     let (stop_admin, admin_stopped) = oneshot::channel::<()>();
     let admin = tokio::spawn(admin::serve(admin, state.clone(), admin_stopped));
     for url in urls {
@@ -111,14 +116,17 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
     }
     println!("pacecar: admin on http://{admin_address}");
     println!("pacecar: ready");
-    tokio::spawn(look_at(upstream));
+    tokio::spawn(look_at(config.server.upstream.clone()));
 
-    signals.stop().await;
+    let mut reloader = Reloader { state: state.clone(), front, running: config, sources };
+    reloader.until_told_to_stop(looked, &mut signals).await;
+    let (front, drain) = (reloader.front, reloader.running.server.timeouts.drain);
+
     state.draining.begin();
     // The receivers live as long as their connections: an error means that there are none.
     let _ = stop_front.send(true);
     let ended = tokio::select! {
-        () = drained(&state, accepting, drain) => ExitCode::SUCCESS,
+        () = drained(&state, front, drain) => ExitCode::SUCCESS,
         () = signals.stop() => {
             tracing::warn!("told to stop twice: ending at once");
             return Ok(ExitCode::FAILURE);
@@ -130,12 +138,91 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
     Ok(ended)
 }
 
+/// Takes up the configuration when it changes.
+struct Reloader {
+    state: Arc<State>,
+    front: Running,
+    /// What is in force, and for keys that need a restart what was at the start.
+    running: Config,
+    sources: Sources,
+}
+
+impl Reloader {
+    /// Reads the configuration again on SIGHUP and when a file of it has changed, until SIGTERM or SIGINT.
+    /// `looked` is how they looked at the start.
+    async fn until_told_to_stop(&mut self, looked: Look, signals: &mut Signals) {
+        let mut taken_up = Some(looked);
+        let mut before = taken_up.clone();
+        let mut looks = interval(FILE_LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                told = signals.next() => match told {
+                    Told::Stop => return,
+                    Told::Reload => {
+                        self.reload().await;
+                        taken_up = self.look().await;
+                    }
+                },
+                _ = looks.tick() => {
+                    let now = self.look().await;
+                    // A file that is still being written looks different the next time.
+                    if now != taken_up && now == before {
+                        self.reload().await;
+                        taken_up = self.look().await;
+                    }
+                    before = now;
+                }
+            }
+        }
+    }
+
+    /// Looks at the files on a thread that may wait for a disk.
+    async fn look(&self) -> Option<Look> {
+        let (source, config) = (self.sources.file.clone(), self.running.clone());
+        tokio::task::spawn_blocking(move || Look::at(&source, &config)).await.ok()
+    }
+
+    async fn reload(&mut self) {
+        let sources = self.sources.clone();
+        let read = tokio::task::spawn_blocking(move || Config::load(sources).map_err(|problems| problems.to_string()));
+        let taken_up = match read.await {
+            Ok(Ok(wanted)) => self.take_up(wanted),
+            Ok(Err(problems)) => Err(problems),
+            Err(error) => Err(error.to_string()),
+        };
+        match taken_up {
+            Ok(()) => self.state.reloads.succeed(SystemTime::now()),
+            Err(problems) => {
+                self.state.reloads.refuse();
+                for problem in problems.lines() {
+                    tracing::error!(problem, "configuration refused; the one before stays in force");
+                }
+            }
+        }
+    }
+
+    fn take_up(&mut self, mut wanted: Config) -> Result<(), String> {
+        let kept = keep_until_restart(&self.running, &mut wanted);
+        self.front.reload(wanted.server.clone(), wanted.routes.clone())?;
+        self.state.cache.reload(wanted.cache.clone());
+        self.state.profiler.reload(&wanted.profile);
+        self.running = wanted;
+        if kept.is_empty() {
+            tracing::info!("configuration taken up");
+        } else {
+            tracing::warn!(keys = kept.join(", "), "configuration taken up, but these keys need a restart");
+        }
+        Ok(())
+    }
+}
+
 /// Waits until the accept loops have ended and every connection is closed, but not longer than it may take.
-async fn drained(state: &State, accepting: tokio::task::JoinHandle<()>, at_most: Duration) {
+async fn drained(state: &State, front: Running, at_most: Duration) {
     let deadline = Instant::now() + at_most;
     tracing::info!(connections = state.traffic.connections.value(), "draining");
     let closed = async {
-        let _ = accepting.await;
+        front.closed().await;
         while state.traffic.connections.value() > 0 {
             sleep(DRAIN_LOOK).await;
         }
@@ -172,14 +259,25 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT.
-    async fn stop(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.term.recv() => return,
-                _ = self.int.recv() => return,
-                _ = self.hup.recv() => tracing::warn!("SIGHUP: settings are read at the start only; restart to change them"),
-            }
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.term.recv() => Told::Stop,
+            _ = self.int.recv() => Told::Stop,
+            _ = self.hup.recv() => Told::Reload,
         }
     }
+
+    /// Waits to be told to stop, past anything else: what is about to end takes up no settings.
+    async fn stop(&mut self) {
+        while self.next().await != Told::Stop {}
+    }
+}
+
+/// What a signal says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
 }

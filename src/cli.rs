@@ -23,7 +23,7 @@ const WRONG_USE: u8 = 2;
 #[derive(Debug)]
 pub enum Action {
     /// To run the sidecar.
-    Serve(Box<Config>),
+    Serve(Box<Config>, Sources),
     /// To run the demo app.
     Demo(SocketAddr),
     /// Nothing more: all has been said, and the process ends with this.
@@ -38,10 +38,13 @@ pub fn action() -> Action {
         Args { command: Some(Command::Demo { listen }), .. } => return demo(listen),
         Args { check: Some(file), .. } => check(file),
         Args { print_config: true, .. } => load(args).map(|config| config.to_toml()),
-        _ => match load(args) {
-            Ok(config) => return Action::Serve(Box::new(config)),
-            Err(problems) => Err(problems),
-        },
+        _ => {
+            let sources = sources(args, |name| env::var_os(name));
+            match Config::load(sources.clone()) {
+                Ok(config) => return Action::Serve(Box::new(config), sources),
+                Err(problems) => Err(problems),
+            }
+        }
     };
     Action::Exit(match done {
         Ok(text) => print(&text),

@@ -10,7 +10,7 @@ use pacecar::{
 
 fn main() -> ExitCode {
     match cli::action() {
-        Action::Serve(config) => app::run(*config),
+        Action::Serve(config, sources) => app::run(*config, sources),
         Action::Demo(listen) => demo::run(listen),
         Action::Exit(code) => code,
     }

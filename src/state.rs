@@ -1,8 +1,15 @@
 //! Every long-lived component, built once by `app` and shared by `Arc`.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use crate::{cache::Cache, profile::Profiler, route::Routes, traffic::Traffic};
+use crate::{
+    cache::Cache,
+    profile::Profiler,
+    traffic::{Counter, Traffic},
+};
 
 /// What the server records into and the admin port reads from.
 #[derive(Debug)]
@@ -11,12 +18,65 @@ pub struct State {
     pub cache: Cache,
     /// Timings per endpoint.
     pub profiler: Profiler,
-    /// Policies and endpoint names.
-    pub routes: Routes,
     /// Counters of the front door.
     pub traffic: Traffic,
     /// Set once when the process begins to stop: readiness ends, connections are closed after their answer.
     pub draining: Draining,
+    /// How reading the configuration again went.
+    pub reloads: Reloads,
+}
+
+/// How often the configuration was read again, and how the last time went.
+#[derive(Debug)]
+pub struct Reloads {
+    /// Configurations that were taken up.
+    pub succeeded: Counter,
+    /// Configurations that were refused; the one before stayed.
+    pub refused: Counter,
+    last_succeeded: AtomicBool,
+    last_success: AtomicU64,
+}
+
+impl Reloads {
+    /// The start counts as a success.
+    pub fn started(now: SystemTime) -> Self {
+        let reloads = Self {
+            succeeded: Counter::default(),
+            refused: Counter::default(),
+            last_succeeded: AtomicBool::new(true),
+            last_success: AtomicU64::new(0),
+        };
+        reloads.stamp(now);
+        reloads
+    }
+
+    fn stamp(&self, now: SystemTime) {
+        let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.last_success.store(seconds, Relaxed);
+    }
+
+    /// Counts a configuration that was taken up.
+    pub fn succeed(&self, now: SystemTime) {
+        self.succeeded.add();
+        self.last_succeeded.store(true, Relaxed);
+        self.stamp(now);
+    }
+
+    /// Counts a configuration that was refused.
+    pub fn refuse(&self) {
+        self.refused.add();
+        self.last_succeeded.store(false, Relaxed);
+    }
+
+    /// Whether the last one was taken up.
+    pub fn last_succeeded(&self) -> bool {
+        self.last_succeeded.load(Relaxed)
+    }
+
+    /// When one was last taken up, in seconds since 1970.
+    pub fn last_success_seconds(&self) -> u64 {
+        self.last_success.load(Relaxed)
+    }
 }
 
 /// A flag that is set once.

@@ -1,6 +1,9 @@
 //! What the tests of this folder share: states, and requests to the router without a socket.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{
     Router,
@@ -14,8 +17,7 @@ use super::router;
 use crate::{
     cache::{self, Bypass, Cache, Evicted, Outcome, Skip},
     profile::{self, CacheUse, Profiler, Sample},
-    route::Routes,
-    state::{Draining, State},
+    state::{Draining, Reloads, State},
     traffic::Traffic,
 };
 
@@ -24,9 +26,9 @@ pub(super) fn empty_state() -> Arc<State> {
     Arc::new(State {
         cache: Cache::new(cache::Settings::default()),
         profiler: Profiler::new(profile::Settings::default()),
-        routes: Routes::default(),
         traffic: Traffic::default(),
         draining: Draining::default(),
+        reloads: Reloads::started(SystemTime::UNIX_EPOCH),
     })
 }
 

@@ -7,7 +7,7 @@
 use crate::{
     cache::{self, Bypass, Evicted, Outcome, Skip},
     profile::{self, Figures, Histogram},
-    state::State,
+    state::{Reloads, State},
     traffic::Traffic,
 };
 
@@ -25,6 +25,7 @@ pub(super) fn text(state: &State) -> Result<String, prometheus::Error> {
     requests(&mut exposition, &state.profiler.snapshot());
     front_door(&mut exposition, &state.traffic);
     cache(&mut exposition, &state.cache.snapshot());
+    reloads(&mut exposition, &state.reloads);
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     exposition.gauge("build_info", "Always 1; the labels say what is running.", &version, 1);
     exposition.text()
@@ -104,6 +105,27 @@ fn front_door(exposition: &mut Exposition, traffic: &Traffic) {
     );
 }
 
+fn reloads(exposition: &mut Exposition, reloads: &Reloads) {
+    exposition.counters(
+        "config_reloads_total",
+        "Times the configuration was read again, by whether it was taken up.",
+        [("success", reloads.succeeded.value()), ("failure", reloads.refused.value())]
+            .map(|(result, count)| counter(&[("result", result)], count)),
+    );
+    exposition.gauge(
+        "config_last_reload_successful",
+        "1 when the configuration that was read last is in force, 0 when it was refused.",
+        &[],
+        u64::from(reloads.last_succeeded()),
+    );
+    exposition.gauge(
+        "config_last_reload_success_timestamp_seconds",
+        "When a configuration was last taken up, in seconds since 1970.",
+        &[],
+        reloads.last_success_seconds(),
+    );
+}
+
 fn cache(exposition: &mut Exposition, snapshot: &cache::Snapshot) {
     exposition.counters(
         "cache_requests_total",
@@ -170,6 +192,9 @@ mod tests {
             "panics_total",
             "cache_entries",
             "cache_bytes",
+            "config_reloads_total{result=\"success\"}",
+            "config_reloads_total{result=\"failure\"}",
+            "config_last_reload_success_timestamp_seconds",
             "cache_stores_total{result=\"stored\"}",
             "cache_stores_total{result=\"rejected\"}",
         ]
@@ -193,9 +218,10 @@ mod tests {
             assert_eq!(value(&text, &format!("pacecar_{name}")), 0.0, "{name}");
         }
         assert_eq!(value(&text, "pacecar_cache_capacity_bytes"), f64::from(256 << 20));
+        assert_eq!(value(&text, "pacecar_config_last_reload_successful"), 1.0);
         let build = format!("pacecar_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
         assert_eq!(value(&text, &build), 1.0);
-        assert_eq!(series(&text).len(), expected.len() + 2, "a series that no line above names:\n{text}");
+        assert_eq!(series(&text).len(), expected.len() + 3, "a series that no line above names:\n{text}");
     }
 
     /// The grammar of the format as far as we use it, and the rules that scrapers check.

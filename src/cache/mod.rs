@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::{
@@ -92,30 +93,35 @@ pub enum Forward {
 pub struct Cache {
     /// What it did since the start.
     pub stats: Stats,
-    settings: Settings,
+    settings: ArcSwap<Settings>,
     store: store::Store,
 }
 
 impl Cache {
     /// An empty cache.
     pub fn new(settings: Settings) -> Self {
-        Self { stats: Stats::default(), store: store::Store::new(&settings), settings }
+        Self { stats: Stats::default(), store: store::Store::new(&settings), settings: ArcSwap::from_pointee(settings) }
     }
 
     /// What it may do.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// Takes up other rules; what is stored stays. The bounds of the store are those it was made with.
+    pub fn reload(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
     }
 
     /// Who asks, as far as sharing is concerned.
     pub fn asker(&self, request: &RequestHead, policy: &Policy) -> Asker {
-        Asker::of(request, policy, &self.settings)
+        Asker::of(request, policy, &self.settings.load())
     }
 
     /// What is there for a request that [`policy::admit`] let in.
     pub fn lookup(&self, key: &Key, request: &RequestHead, asker: Asker, now: Instant) -> Lookup {
         let Some(resource) = self.store.get(key) else { return self.absent(request, Forward::UriMiss) };
-        let forward = match resource.select(request, &self.settings.ignore_cookies) {
+        let forward = match resource.select(request, &self.settings.load().ignore_cookies) {
             Some(entry) if entry.is_fresh(now) => {
                 return match entry.shared.admits(asker) {
                     Ok(()) => Lookup::Fresh(entry.clone()),
@@ -140,7 +146,7 @@ impl Cache {
     /// The field values that would choose among the variants known of a key.
     pub fn selecting(&self, key: &Key, request: &RequestHead) -> Selecting {
         let resource = self.store.get(key);
-        resource.map(|resource| resource.selecting(request, &self.settings.ignore_cookies)).unwrap_or_default()
+        resource.map(|resource| resource.selecting(request, &self.settings.load().ignore_cookies)).unwrap_or_default()
     }
 
     /// Stores a complete response.
@@ -160,7 +166,7 @@ impl Cache {
     /// Remembers for a moment that answers to requests like this one are not cacheable, so that they do not wait for
     /// each other.
     pub fn mark_uncacheable(&self, key: &Key, asker: Asker, now: Instant) {
-        self.store.mark_uncacheable(key, asker.is_identified(), now + self.settings.uncacheable_ttl);
+        self.store.mark_uncacheable(key, asker.is_identified(), now + self.settings.load().uncacheable_ttl);
     }
 
     /// The cache's figures now.
@@ -173,7 +179,7 @@ impl Cache {
         }
         Snapshot {
             entries: self.store.entries(),
-            max_entries: self.settings.max_entries,
+            max_entries: self.store.max_entries(),
             bytes: self.store.bytes(),
             max_bytes: self.store.max_bytes(),
             ..snapshot

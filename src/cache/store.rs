@@ -21,6 +21,7 @@ pub struct Store {
     entries: Arc<Gauge>,
     evicted_for_room: Arc<Counter>,
     max_bytes: u64,
+    max_entries: u64,
 }
 
 /// Weighs a resource: its real bytes, but never less than the share that one entry has of the whole, so that
@@ -73,6 +74,7 @@ impl Store {
             entries: Arc::default(),
             evicted_for_room,
             max_bytes: settings.max_bytes,
+            max_entries: settings.max_entries,
         }
     }
 
@@ -111,6 +113,11 @@ impl Store {
     /// Bytes held now, bookkeeping included.
     pub fn bytes(&self) -> u64 {
         self.resources.weight()
+    }
+
+    /// Responses that may be held.
+    pub fn max_entries(&self) -> u64 {
+        self.max_entries
     }
 
     /// Bytes that may be held.

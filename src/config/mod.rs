@@ -10,6 +10,7 @@ mod file;
 mod memory;
 mod print;
 mod problem;
+pub mod reload;
 mod section;
 #[cfg(test)]
 mod tests;

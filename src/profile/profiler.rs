@@ -47,6 +47,11 @@ impl Profiler {
         }
     }
 
+    /// Takes up another threshold for what is slow, for requests that end from now on.
+    pub fn reload(&self, settings: &Settings) {
+        self.table.lock().reload(settings);
+    }
+
     /// Takes a sample: short, never awaits.
     pub fn record(&self, sample: Sample) {
         let mut samples = self.slots[slot_of_this_thread()].0.lock();

@@ -59,6 +59,11 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// What is slow from now on; the number of rows stays.
+    pub(super) fn reload(&mut self, settings: &Settings) {
+        self.slow = settings.slow;
+    }
+
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             slow: settings.slow,

@@ -119,7 +119,7 @@ impl Fill {
 
     fn decide(&self, exchange: &Exchange) -> Result<Storable, Skip> {
         let settings = self.engine.state.cache.settings();
-        let decision = policy::store(self.asker, &exchange.head, &self.policy, settings, &exchange.received)?;
+        let decision = policy::store(self.asker, &exchange.head, &self.policy, &settings, &exchange.received)?;
         if exchange.framed { Ok(decision) } else { Err(Skip::Unframed) }
     }
 

@@ -29,6 +29,7 @@ use super::{
     chunks::Fault,
     conn::Conn,
     context::Request,
+    current::Current,
     h2,
     origin::{failure, is_coding_known},
     problem,
@@ -40,11 +41,13 @@ const MAX_TRIES: usize = 10;
 
 /// What `HttpProxy` asks at each step.
 pub(super) struct Forward {
-    engine: Arc<Engine>,
+    current: Arc<Current>,
 }
 
 /// One request inside `HttpProxy`.
 pub(super) struct Context {
+    /// The engine in force when the request came.
+    engine: Arc<Engine>,
     request: Option<Request>,
     _in_flight: Entered,
     /// Connections that could not be made, so that the next address is tried.
@@ -59,14 +62,15 @@ pub(super) struct Context {
 }
 
 impl Forward {
-    pub(super) fn proxy(engine: Arc<Engine>) -> HttpProxy<Self> {
+    pub(super) fn proxy(current: Arc<Current>) -> HttpProxy<Self> {
+        let engine = current.engine();
         let conf = ServerConf {
             max_retries: MAX_TRIES,
             upstream_keepalive_pool_size: engine.settings.upstream_connections,
             threads: 1,
             ..ServerConf::default()
         };
-        http_proxy(&Arc::new(conf), Self { engine })
+        http_proxy(&Arc::new(conf), Self { current })
     }
 }
 
@@ -88,9 +92,11 @@ impl ProxyHttp for Forward {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
+        let engine = self.current.engine();
         Context {
+            _in_flight: engine.state.traffic.in_flight.enter(),
+            engine,
             request: None,
-            _in_flight: self.engine.state.traffic.in_flight.enter(),
             refused: 0,
             dead: false,
             sent: None,
@@ -109,7 +115,7 @@ impl ProxyHttp for Forward {
     /// An HTTP/2 stream brings nothing with it: its head is read again, with the same checks.
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         if ctx.request.is_none() {
-            match h2::request(&mut session.downstream_session, &self.engine) {
+            match h2::request(&mut session.downstream_session, &ctx.engine) {
                 Ok(request) => ctx.request = Some(request),
                 Err(refusal) => {
                     ctx.refusal = Some(refusal);
@@ -121,7 +127,7 @@ impl ProxyHttp for Forward {
     }
 
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-        let origin = &self.engine.origin;
+        let origin = &ctx.engine.origin;
         let Some(address) = origin.addresses.candidates().await.get(ctx.refused).copied() else {
             let failure = *ctx.failure.get_or_insert(UpstreamFailure::Resolve);
             return Err(Error::new_up(ErrorType::HTTPStatus(failure.status())));
@@ -158,7 +164,7 @@ impl ProxyHttp for Forward {
         use pingora_core::upstreams::peer::Peer;
         ctx.failure = None;
         if let Some(address) = peer.address().as_inet() {
-            self.engine.origin.addresses.worked(*address);
+            ctx.engine.origin.addresses.worked(*address);
         }
         Ok(())
     }
@@ -183,7 +189,7 @@ impl ProxyHttp for Forward {
 
     async fn upstream_request_filter(&self, _: &mut Session, out: &mut RequestHeader, ctx: &mut Context) -> Result<()> {
         let Some(request) = &ctx.request else { return no_context() };
-        add_ours(out, request, &self.engine.sending)?;
+        add_ours(out, request, &ctx.engine.sending)?;
         ctx.sent = Some(Instant::now());
         Ok(())
     }
@@ -197,7 +203,7 @@ impl ProxyHttp for Forward {
         ctx: &mut Context,
     ) -> Result<()> {
         ctx.body_bytes += body.as_ref().map_or(0, |body| body.len() as u64);
-        if self.engine.settings.max_body_bytes.is_some_and(|most| ctx.body_bytes > most) {
+        if ctx.engine.settings.max_body_bytes.is_some_and(|most| ctx.body_bytes > most) {
             ctx.refusal = Some(Refusal::BodyTooLarge);
             return Err(Error::new_down(ErrorType::HTTPStatus(413)));
         }
@@ -244,7 +250,7 @@ impl ProxyHttp for Forward {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Context) -> FailToProxy {
-        let traffic = &self.engine.state.traffic;
+        let traffic = &ctx.engine.state.traffic;
         let answer = match cause(session, e, ctx) {
             Cause::Client(refusal) => {
                 traffic.refuse(refusal.status());
@@ -284,11 +290,11 @@ impl ProxyHttp for Forward {
     async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Context) {
         let Some(request) = &ctx.request else { return };
         let status = session.response_written().map_or(499, |response| response.status.as_u16());
-        self.engine.state.cache.stats.bypassed(ctx.bypass());
+        ctx.engine.state.cache.stats.bypassed(ctx.bypass());
         // An upgraded connection lives as long as its users like: its duration says nothing about the app.
         let whole = e.is_none() && status != 101;
         let served = Served { status, outcome: Outcome::Bypass, upstream: ctx.first_byte, whole };
-        self.engine.record(request, served, session.body_bytes_sent() as u64);
+        ctx.engine.record(request, served, session.body_bytes_sent() as u64);
     }
 }
 

@@ -23,6 +23,7 @@ use super::{
     chunks::Chunks,
     conn::{Body, Conn, close},
     context::Request,
+    current::Current,
     forward::Forward,
     h2::H2Door,
     problem,
@@ -35,7 +36,7 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const READ_BYTES: usize = 4 << 10;
 /// Takes connections and serves their requests.
 pub(super) struct FrontDoor {
-    pub(super) engine: Arc<Engine>,
+    pub(super) current: Arc<Current>,
     pub(super) proxy: Arc<HttpProxy<Forward>>,
     pub(super) h2: Arc<H2Door>,
     pub(super) by_address: Arc<ByAddress>,
@@ -67,8 +68,8 @@ impl Drop for Admitted {
 
 impl FrontDoor {
     /// Lets a connection in, or not.
-    fn admit(&self, address: IpAddr) -> Option<Admitted> {
-        let (settings, traffic) = (&self.engine.settings, &self.engine.state.traffic);
+    fn admit(&self, engine: &Engine, address: IpAddr) -> Option<Admitted> {
+        let (settings, traffic) = (&engine.settings, &engine.state.traffic);
         traffic.connections_total.add();
         let open = traffic.connections.enter();
         if traffic.connections.value() > settings.max_connections as u64 {
@@ -99,12 +100,13 @@ pub(super) fn peer_address(io: &Stream) -> Option<IpAddr> {
 impl ServerApp for FrontDoor {
     async fn process_new(self: &Arc<Self>, io: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let address = peer_address(&io)?;
-        let _admitted = self.admit(address)?;
+        let engine = self.current.engine();
+        let _admitted = self.admit(&engine, address)?;
         if matches!(io.selected_alpn_proto(), Some(ALPN::H2)) {
             return ServerApp::process_new(&self.h2, io, shutdown).await;
         }
-        let peer = Peer::new(address, io.get_ssl_digest().is_some(), &self.engine.settings.trusted_proxies);
-        let connection = Connection { front: self, peer, buf: BytesMut::new(), shutdown: shutdown.clone() };
+        let peer = Peer::new(address, io.get_ssl_digest().is_some(), &engine.settings.trusted_proxies);
+        let connection = Connection { front: self, engine, peer, buf: BytesMut::new(), shutdown: shutdown.clone() };
         connection.serve(io).await;
         None
     }
@@ -113,6 +115,8 @@ impl ServerApp for FrontDoor {
 /// An HTTP/1 connection between two requests.
 struct Connection<'a> {
     front: &'a Arc<FrontDoor>,
+    /// The engine of the request that is under way or awaited.
+    engine: Arc<Engine>,
     peer: Peer,
     /// What was read and not yet used.
     buf: BytesMut,
@@ -132,13 +136,16 @@ enum Next {
 impl Connection<'_> {
     async fn serve(mut self, mut io: Stream) {
         loop {
-            match self.next(&mut io).await {
+            let next = self.next(&mut io).await;
+            // It may have been long in coming, and other settings have come into force meanwhile.
+            self.engine = self.front.current.engine();
+            match next {
                 Next::Request(request)
                     if request.head.framing == Framing::None && !request.head.asks_for_websocket() =>
                 {
-                    let (stopping, timeouts) = (self.shutdown.clone(), &self.front.engine.settings.timeouts);
+                    let (stopping, timeouts) = (self.shutdown.clone(), &self.engine.settings.timeouts);
                     let mut reply = H1Reply::new(&mut io, &mut self.buf, &request.head, stopping, timeouts.write);
-                    self.front.engine.serve(&request, &mut reply).await;
+                    self.engine.serve(&request, &mut reply).await;
                     if !reply.keeps_alive() {
                         return close(io).await;
                     }
@@ -161,7 +168,7 @@ impl Connection<'_> {
     /// Reads the next head. Two deadlines: for the first byte of a request, after which an idle connection is closed
     /// without a word, and for the whole head, counted from its first byte and moved by nothing.
     async fn next(&mut self, io: &mut Stream) -> Next {
-        let settings = &self.front.engine.settings;
+        let settings = &self.engine.settings;
         let mut began = (!self.buf.is_empty()).then(Instant::now);
         let idle_until = Instant::now() + settings.timeouts.idle;
         let mut seen = 0;
@@ -201,7 +208,7 @@ impl Connection<'_> {
     }
 
     fn request(&mut self, end: usize, began: Instant) -> Next {
-        let settings = &self.front.engine.settings;
+        let settings = &self.engine.settings;
         let head = match RequestHead::parse(self.buf.split_to(end).freeze(), &settings.limits) {
             Ok(head) => head,
             Err(refusal) => return Next::Refused(refusal),
@@ -214,7 +221,7 @@ impl Connection<'_> {
 
     /// Has pingora's `HttpProxy` pass a request on; the connection comes back if it can take another.
     async fn forward(&mut self, io: Stream, request: Request) -> Option<Stream> {
-        let settings = &self.front.engine.settings;
+        let settings = &self.engine.settings;
         let body = match request.head.framing {
             Framing::Length(length) => Body::Length(length),
             Framing::Chunked => Body::Chunked(Chunks::new(settings.max_body_bytes)),
@@ -236,7 +243,7 @@ impl Connection<'_> {
     }
 
     async fn refuse(mut self, mut io: Stream, refusal: Refusal) {
-        let engine = &self.front.engine;
+        let engine = &self.engine;
         engine.state.traffic.refuse(refusal.status());
         let (head, body) = problem::refused(refusal);
         let timeout = engine.settings.timeouts.write;

@@ -19,6 +19,7 @@ use crate::header::{
 use super::{
     Engine,
     context::Request,
+    current::Current,
     forward::Forward,
     problem,
     reply::{H2Reply, Reply},
@@ -26,18 +27,19 @@ use super::{
 
 /// Serves the streams of HTTP/2 connections.
 pub(super) struct H2Door {
-    engine: Arc<Engine>,
+    current: Arc<Current>,
     proxy: Arc<HttpProxy<Forward>>,
     options: HttpServerOptions,
 }
 
 impl H2Door {
-    pub(super) fn new(engine: Arc<Engine>, proxy: Arc<HttpProxy<Forward>>) -> Self {
+    pub(super) fn new(current: Arc<Current>, proxy: Arc<HttpProxy<Forward>>) -> Self {
         let mut options = HttpServerOptions::default();
         // A connection that comes here without TLS has shown its preface: it speaks HTTP/2 for sure.
         options.h2c = true;
-        options.h2_idle_timeout = Some(engine.settings.timeouts.idle);
-        Self { engine, proxy, options }
+        // pingora asks for it once a connection and can be told once only: a reload does not change it.
+        options.h2_idle_timeout = Some(current.engine().settings.timeouts.idle);
+        Self { current, proxy, options }
     }
 }
 
@@ -48,11 +50,12 @@ impl HttpServerApp for H2Door {
         mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let settings = &self.engine.settings;
-        let request = match request(&mut session, &self.engine) {
+        let engine = self.current.engine();
+        let settings = &engine.settings;
+        let request = match request(&mut session, &engine) {
             Ok(request) => request,
             Err(refusal) => {
-                self.engine.state.traffic.refuse(refusal.status());
+                engine.state.traffic.refuse(refusal.status());
                 let (head, body) = problem::refused(refusal);
                 // A client that does not take its refusal has left; there is nothing more to say to it.
                 let _ = H2Reply::new(session, settings.timeouts.write).whole(&head, &[], body).await;
@@ -61,7 +64,7 @@ impl HttpServerApp for H2Door {
         };
         if request.head.framing == Framing::None {
             let mut reply = H2Reply::new(session, settings.timeouts.write);
-            self.engine.serve(&request, &mut reply).await;
+            engine.serve(&request, &mut reply).await;
             return None;
         }
         session.set_write_timeout(Some(settings.timeouts.write));

@@ -14,12 +14,13 @@ use pingora_core::{
     services::{Service as _, listening::Service},
 };
 use socket2::{Domain, Socket, Type};
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinHandle};
 
-use crate::state::State;
+use crate::{route::Route, state::State};
 
 use super::{
-    Engine, Settings, Tls,
+    Settings,
+    current::Current,
     forward::Forward,
     front::{ByAddress, FrontDoor},
     h2::H2Door,
@@ -87,11 +88,12 @@ impl Front {
     ///
     /// # Errors
     /// When the certificate or its key cannot be used.
-    pub fn serve(self, state: Arc<State>, stop: watch::Receiver<bool>) -> Result<tokio::task::JoinHandle<()>, String> {
-        let engine = Arc::new(Engine::new(state, self.settings.clone()));
-        let proxy = Arc::new(Forward::proxy(engine.clone()));
-        let h2 = Arc::new(H2Door::new(engine.clone(), proxy.clone()));
-        let door = FrontDoor { engine, proxy, h2, by_address: Arc::new(ByAddress::default()) };
+    pub fn serve(self, state: Arc<State>, routes: Vec<Route>, stop: watch::Receiver<bool>) -> Result<Running, String> {
+        let certificate = self.settings.tls.as_ref().map(Certificate::load).transpose()?.map(Arc::new);
+        let current = Arc::new(Current::new(state, self.settings, routes));
+        let proxy = Arc::new(Forward::proxy(current.clone()));
+        let h2 = Arc::new(H2Door::new(current.clone(), proxy.clone()));
+        let door = FrontDoor { current: current.clone(), proxy, h2, by_address: Arc::new(ByAddress::default()) };
         let mut service = Service::new("front".into(), door);
         let mut fds = Fds::new();
         let mut add = |address: SocketAddr, socket: TcpListener, tls: Option<TlsSettings>| {
@@ -107,19 +109,45 @@ impl Front {
             add(address, socket, None);
         }
         for (address, socket) in self.tls {
-            let settings = self.settings.tls.as_ref().map(tls_settings).transpose()?;
-            add(address, socket, settings);
+            add(address, socket, certificate.as_ref().map(tls_settings).transpose()?);
         }
         let fds: ListenFds = Arc::new(parking_lot::Mutex::new(fds));
-        Ok(tokio::spawn(async move { service.start_service(Some(fds), stop, 1).await }))
+        let accepting = tokio::spawn(async move { service.start_service(Some(fds), stop, 1).await });
+        Ok(Running { accepting, current, certificate })
     }
 }
 
-fn tls_settings(tls: &Tls) -> Result<TlsSettings, String> {
-    let certificate = Certificate::load(tls).map_err(|why| format!("server.tls: {why}"))?;
+/// A front door that serves.
+pub struct Running {
+    accepting: JoinHandle<()>,
+    current: Arc<Current>,
+    certificate: Option<Arc<Certificate>>,
+}
+
+impl Running {
+    /// Takes up other settings for requests that come from now on. What sockets are bound to stays.
+    ///
+    /// # Errors
+    /// When the certificate or its key cannot be used; then everything stays as it was.
+    pub fn reload(&self, settings: Settings, routes: Vec<Route>) -> Result<(), String> {
+        if let (Some(certificate), Some(tls)) = (&self.certificate, &settings.tls) {
+            certificate.reload(tls)?;
+        }
+        self.current.reload(settings, routes);
+        Ok(())
+    }
+
+    /// Waits until no more connections are accepted.
+    pub async fn closed(self) {
+        // An error is an accept loop that panicked: it is closed as well.
+        let _ = self.accepting.await;
+    }
+}
+
+fn tls_settings(certificate: &Arc<Certificate>) -> Result<TlsSettings, String> {
     // The paths are for pingora's own loading, which the resolver takes the place of.
     let mut settings = TlsSettings::intermediate("", "").map_err(|error| format!("server.tls: {error}"))?;
-    settings.set_cert_resolver(Arc::new(certificate));
+    settings.set_cert_resolver(certificate.clone());
     settings.enable_h2();
     Ok(settings)
 }

@@ -18,6 +18,7 @@ mod alone;
 mod chunks;
 mod conn;
 mod context;
+mod current;
 mod fill;
 mod flight;
 mod forward;
@@ -44,11 +45,11 @@ use crate::{
         validator,
     },
     profile::{self, Sample},
-    route::{self, Policy},
+    route::{self, Policy, Routes},
     state::State,
 };
 
-pub use listen::{Front, bind};
+pub use listen::{Front, Running, bind};
 pub use settings::{Limits, Settings, Timeouts, Tls, Upstream};
 
 use self::{
@@ -59,10 +60,12 @@ use self::{
     upstream::Sending,
 };
 
-/// What answers requests.
+/// What answers requests, as one configuration has it. A new configuration makes a new engine: what is under way ends
+/// with the old one, and the cache, the flights and the statistics are common to both.
 pub(crate) struct Engine {
     state: Arc<State>,
     settings: Settings,
+    routes: Routes,
     sending: Sending,
     origin: Origin,
     flights: Arc<Flights>,
@@ -93,22 +96,20 @@ enum Found {
 }
 
 impl Engine {
-    pub(crate) fn new(state: Arc<State>, settings: Settings) -> Self {
-        let cache = state.cache.settings();
-        let flights = Arc::new(Flights::new(cache.max_bytes, cache.max_object_bytes));
+    fn new(state: Arc<State>, flights: Arc<Flights>, settings: Settings, routes: Routes) -> Self {
         let sending = Sending {
             host: settings.host.clone(),
             authority: settings.upstream.to_string(),
             trusted_proxies: settings.trusted_proxies.clone(),
         };
-        Self { origin: Origin::new(&settings), flights, sending, settings, state }
+        Self { origin: Origin::new(&settings), flights, sending, settings, routes, state }
     }
 
     /// Answers one request that passed the front door and has no body.
     async fn serve<R: Reply>(self: &Arc<Self>, request: &Request, reply: &mut R) {
         let _in_flight = self.state.traffic.in_flight.enter();
         // 2 route
-        let policy = self.state.routes.policy(&request.head.method, request.head.path());
+        let policy = self.routes.policy(&request.head.method, request.head.path());
         // 3 cache
         let served = match self.lookup(request, policy) {
             Found::Fresh(entry) => self.reuse(request, &entry, reply).await,

@@ -24,6 +24,15 @@ impl Certificate {
     pub(super) fn load(tls: &Tls) -> Result<Self, String> {
         Ok(Self(ArcSwap::from_pointee(load(tls)?)))
     }
+
+    /// Loads again; connections that are open keep what they were shown.
+    ///
+    /// # Errors
+    /// As [`Certificate::load`]; then the certificate stays.
+    pub(super) fn reload(&self, tls: &Tls) -> Result<(), String> {
+        self.0.store(Arc::new(load(tls)?));
+        Ok(())
+    }
 }
 
 impl ResolvesServerCert for Certificate {
@@ -33,17 +42,19 @@ impl ResolvesServerCert for Certificate {
 }
 
 fn load(tls: &Tls) -> Result<CertifiedKey, String> {
-    let of = |path: &Path, what: &str, error: &dyn std::fmt::Display| format!("{}: {what}: {error}", path.display());
+    let of = |path: &Path, what: &str, error: &dyn std::fmt::Display| {
+        format!("server.tls: {}: {what}: {error}", path.display())
+    };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&tls.cert)
         .and_then(Iterator::collect)
         .map_err(|error| of(&tls.cert, "no certificate can be read from it", &error))?;
     if chain.is_empty() {
-        return Err(format!("{}: there is no certificate in it", tls.cert.display()));
+        return Err(format!("server.tls: {}: there is no certificate in it", tls.cert.display()));
     }
     let key =
         PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| of(&tls.key, "no key can be read from it", &error))?;
     CertifiedKey::from_der(chain, key, &default_provider())
-        .map_err(|error| format!("{} does not go with {}: {error}", tls.key.display(), tls.cert.display()))
+        .map_err(|error| format!("server.tls: {} does not go with {}: {error}", tls.key.display(), tls.cert.display()))
 }
 
 #[cfg(test)]

@@ -13,4 +13,5 @@ mod front_door;
 mod harness;
 mod herd;
 mod limits;
+mod reload;
 mod upgrade;

@@ -66,8 +66,7 @@ impl Builder {
             .spawn()
             .expect("the program starts");
         let stdout = child.stdout.take().expect("a pipe was asked for");
-        let mut sidecar =
-            Sidecar { child, said: Arc::default(), config, log, trust, upstream: self.upstream, _dir: dir };
+        let mut sidecar = Sidecar { child, said: Arc::default(), config, log, trust, upstream: self.upstream, dir };
 
         let mut lines = BufReader::new(stdout).lines();
         within("the sidecar to be ready", async {
@@ -118,7 +117,7 @@ pub(crate) struct Sidecar {
     log: PathBuf,
     trust: Option<Trust>,
     upstream: Upstream,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Sidecar {
@@ -218,10 +217,40 @@ impl Sidecar {
 
     /// Sends SIGTERM.
     pub(crate) async fn terminate(&self) {
+        self.signal("TERM").await;
+    }
+
+    /// Sends SIGHUP.
+    pub(crate) async fn hang_up(&self) {
+        self.signal("HUP").await;
+    }
+
+    async fn signal(&self, name: &str) {
         let id = self.child.id().expect("the program runs");
         // The shell's own kill: the program of this name is not on every machine.
-        let sent = Command::new("sh").args(["-c", "kill -TERM $0", &id.to_string()]).status().await;
-        assert!(sent.is_ok_and(|status| status.success()), "SIGTERM could not be sent to {id}");
+        let sent = Command::new("sh").args(["-c", "kill -$0 $1", name, &id.to_string()]).status().await;
+        assert!(sent.is_ok_and(|status| status.success()), "SIG{name} could not be sent to {id}");
+    }
+
+    /// The configuration that it was started with.
+    pub(crate) fn config(&self) -> &str {
+        &self.config
+    }
+
+    /// The file that it was started with.
+    pub(crate) fn config_path(&self) -> PathBuf {
+        self.dir.path().join("proxy.toml")
+    }
+
+    /// Puts another certificate with another key in the place of the old; clients from now on trust the new one alone.
+    pub(crate) fn renew_certificate(&mut self) {
+        let path = |name: &str| self.dir.path().join(name);
+        self.trust = Some(Trust::in_new_certificate(&path("cert.pem"), &path("key.pem")));
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
     }
 
     /// How the program ended, once it has.

@@ -1,0 +1,126 @@
+//! Reading the configuration again: whether files have changed, and what a running process cannot take up.
+
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::PathBuf,
+};
+
+use super::{Config, LONGEST_FILE, Source};
+
+/// Puts back into `wanted` what only a restart can change, and names the keys where that was not what is running.
+pub fn keep_until_restart(running: &Config, wanted: &mut Config) -> Vec<&'static str> {
+    let mut kept = Vec::new();
+    keep("server.listen", &running.server.listen, &mut wanted.server.listen, &mut kept);
+    match (&running.server.tls, &mut wanted.server.tls) {
+        (Some(running), Some(wanted)) => keep("server.tls.listen", &running.listen, &mut wanted.listen, &mut kept),
+        (running, wanted) => keep("server.tls", running, wanted, &mut kept),
+    }
+    let (connections, wanted_connections) =
+        (&running.server.upstream_connections, &mut wanted.server.upstream_connections);
+    keep("server.upstream_connections", connections, wanted_connections, &mut kept);
+    keep("admin.listen", &running.admin.listen, &mut wanted.admin.listen, &mut kept);
+    keep("cache.max_bytes", &running.cache.max_bytes, &mut wanted.cache.max_bytes, &mut kept);
+    keep("cache.max_entries", &running.cache.max_entries, &mut wanted.cache.max_entries, &mut kept);
+    keep("cache.max_object_bytes", &running.cache.max_object_bytes, &mut wanted.cache.max_object_bytes, &mut kept);
+    keep("profile.max_endpoints", &running.profile.max_endpoints, &mut wanted.profile.max_endpoints, &mut kept);
+    keep("tasks.store", &running.tasks.store, &mut wanted.tasks.store, &mut kept);
+    kept
+}
+
+fn keep<T: PartialEq + Clone>(key: &'static str, running: &T, wanted: &mut T, kept: &mut Vec<&'static str>) {
+    if running != wanted {
+        wanted.clone_from(running);
+        kept.push(key);
+    }
+}
+
+/// What the files of a configuration hold, as far as two looks can be told apart.
+///
+/// Contents are compared and not times: editors write anew, and a ConfigMap is exchanged by a symbolic link whose
+/// target has the same times in every generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look(Vec<(PathBuf, Option<u64>)>);
+
+impl Look {
+    /// Looks at the file that the settings come from, and at those that they name.
+    pub fn at(source: &Source, config: &Config) -> Self {
+        let (Source::Named(file) | Source::IfThere(file)) = source;
+        let tls = config.server.tls.iter().flat_map(|tls| [tls.cert.clone(), tls.key.clone()]);
+        Self([file.clone()].into_iter().chain(tls).map(|path| (path.clone(), digest(&path))).collect())
+    }
+}
+
+/// `None` for what cannot be read, and for what is too long to be a configuration.
+fn digest(path: &PathBuf) -> Option<u64> {
+    if fs::metadata(path).ok()?.len() > LONGEST_FILE {
+        return None;
+    }
+    let mut hasher = DefaultHasher::new();
+    fs::read(path).ok()?.hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_restart_is_named_and_kept_and_the_rest_taken_up() {
+        let running = Config::default();
+        let mut wanted = running.clone();
+        assert_eq!(keep_until_restart(&running, &mut wanted), Vec::<&str>::new());
+        wanted.server.timeouts.read *= 2;
+        wanted.cache.ignore_cookies.clear();
+        wanted.server.max_connections += 1;
+        let allowed = wanted.clone();
+        assert_eq!(keep_until_restart(&running, &mut wanted), Vec::<&str>::new());
+        wanted.server.listen.clear();
+        wanted.cache.max_bytes += 1;
+        let tls = |listen: &[std::net::SocketAddr], cert: &str| {
+            Some(crate::server::Tls { listen: listen.to_vec(), cert: cert.into(), key: "key".into() })
+        };
+        wanted.server.tls = tls(&[], "cert");
+        assert_eq!(keep_until_restart(&running, &mut wanted), ["server.listen", "server.tls", "cache.max_bytes"]);
+        assert_eq!(wanted, allowed);
+
+        let running = Config { server: crate::server::Settings { tls: tls(&[], "old"), ..running.server }, ..running };
+        let address = "127.0.0.1:1".parse().unwrap();
+        let mut wanted = running.clone();
+        wanted.server.tls = tls(&[address], "new");
+        assert_eq!(keep_until_restart(&running, &mut wanted), ["server.tls.listen"]);
+        assert_eq!(wanted.server.tls, tls(&[], "new"), "the certificate is taken up");
+    }
+
+    #[test]
+    fn a_look_sees_contents() {
+        let dir = tempfile::tempdir().unwrap();
+        let (source, config) = (Source::Named(dir.path().join("proxy.toml")), Config::default());
+        let look = || Look::at(&source, &config);
+        let absent = look();
+        fs::write(dir.path().join("proxy.toml"), "a").unwrap();
+        let first = look();
+        assert_ne!(absent, first);
+        assert_eq!(first, look());
+        fs::write(dir.path().join("proxy.toml"), "b").unwrap();
+        assert_ne!(first, look());
+    }
+
+    #[test]
+    fn a_look_follows_an_exchanged_link() {
+        let dir = tempfile::tempdir().unwrap();
+        for (generation, text) in [("1", "a"), ("2", "b")] {
+            fs::create_dir(dir.path().join(generation)).unwrap();
+            fs::write(dir.path().join(generation).join("proxy.toml"), text).unwrap();
+        }
+        let link = |to: &str| std::os::unix::fs::symlink(to, dir.path().join("new")).unwrap();
+        let exchange = || fs::rename(dir.path().join("new"), dir.path().join("data")).unwrap();
+        let (source, config) = (Source::Named(dir.path().join("data/proxy.toml")), Config::default());
+        link("1");
+        exchange();
+        let first = Look::at(&source, &config);
+        link("2");
+        exchange();
+        assert_ne!(first, Look::at(&source, &config));
+    }
+}
