@@ -96,9 +96,13 @@ type Name = Box<[u8]>;
 type Value = Box<[u8]>;
 
 impl Selecting {
-    /// What a response's Vary selects from the request it answers.
+    /// What a response's Vary selects from the request it answers. A coded response was chosen by Accept-Encoding,
+    /// whether it says so or not: nobody is given a coding that they did not ask for.
     pub fn of(response: &ResponseHead, request: &RequestHead, ignored_cookies: &[String]) -> Self {
-        let mut names: Vec<Name> = response.members("vary").map(|name| name.to_ascii_lowercase().into()).collect();
+        let coded = response.members("content-encoding").any(|coding| !is(coding, "identity"));
+        let unsaid = coded.then_some(b"accept-encoding".as_slice());
+        let mut names: Vec<Name> =
+            response.members("vary").chain(unsaid).map(|name| name.to_ascii_lowercase().into()).collect();
         names.sort_unstable();
         names.dedup();
         Self(

@@ -4,7 +4,11 @@
 use std::time::Duration;
 
 use crate::{
-    header::{CacheControl, Fields, Framing, RequestHead, ResponseHead, cookie, fields::is},
+    header::{
+        CacheControl, Fields, Framing, RequestHead, ResponseHead, cookie,
+        fields::{is, is_hop_by_hop},
+        forwarded::is_told_of_the_connection,
+    },
     route::Policy,
 };
 
@@ -57,6 +61,12 @@ pub fn admit(request: &RequestHead, policy: &Policy) -> Result<(), Bypass> {
         return Err(Bypass::Disabled);
     }
     if UNKEYED.iter().any(|field| request.has(field)) {
+        return Err(Bypass::Unkeyed);
+    }
+    // RFC 9110 §7.6.1: a field that Connection names is not sent on, so the answer was not chosen by it, although Vary
+    // may say so: stored, it would be given to those who do send the field on.
+    let is_sent = |named: &[u8]| request.fields().any(|(name, _)| name.eq_ignore_ascii_case(named));
+    if request.members("connection").any(|named| !is_hop_by_hop(named) && is_sent(named)) {
         return Err(Bypass::Unkeyed);
     }
     // RFC 9110 §13.1.1, §13.1.4: these two ask for the origin's own judgement. A range is passed through.
@@ -147,6 +157,10 @@ pub fn store(
     // §4.1: a Vary of * never matches.
     if response.members("vary").any(|member| member == b"*") {
         return Err(Skip::VaryStar);
+    }
+    // What we tell the app of each connection is not in the requests that Vary is matched with.
+    if response.members("vary").any(is_told_of_the_connection) {
+        return Err(Skip::VaryUnkeyed);
     }
     // Beyond the RFC (§7.3 allows both): what sets or was asked with a cookie is somebody's own until declared public.
     if response.has("set-cookie") {

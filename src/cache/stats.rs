@@ -58,7 +58,7 @@ words! {
         RequestNoStore = "request-no-store",
         /// A range or a precondition that only the origin can judge.
         Conditional = "conditional",
-        /// A field that changes the answer at some origins and is not part of the key.
+        /// A field that changes the answer at some origins and is not part of the key, or one that `Connection` names.
         Unkeyed = "unkeyed-field",
         /// The last answer was not cacheable, a moment ago.
         HitForMiss = "hit-for-miss",
@@ -90,6 +90,8 @@ words! {
         Status = "status",
         /// `Vary: *`.
         VaryStar = "vary-star",
+        /// Vary names a field that this proxy writes anew for each connection, such as `X-Forwarded-For`.
+        VaryUnkeyed = "vary-unkeyed",
         /// The body is larger than `max_object_bytes`.
         TooLarge = "too-large",
         /// Only the end of the connection ends the body, so that a cut cannot be told from the end.

@@ -37,6 +37,12 @@ pub fn is_forwarding(name: &[u8]) -> bool {
     starts_with(name, "x-forwarded-") || is(name, "forwarded") || is(name, "x-real-ip")
 }
 
+/// Whether a field tells the app something of the client's connection, or of this one request, that is no part of the
+/// cache key.
+pub fn is_told_of_the_connection(name: &[u8]) -> bool {
+    ["x-forwarded-for", "x-real-ip", "forwarded", "x-request-id", "via"].iter().any(|told| is(name, told))
+}
+
 /// Whether the client's own connection is encrypted: what the nearest trusted proxy says, else what this connection is.
 pub fn is_https(head: &RequestHead, peer: &Peer) -> bool {
     if peer.trusted {

@@ -145,7 +145,12 @@ impl RequestHead {
         if let Some(authority) = authority {
             lines.push(Line { name: push(b"host"), value: push(authority) });
         }
+        let mut cookies: Vec<&[u8]> = Vec::new();
         for (name, value) in fields {
+            if is(name, "cookie") {
+                cookies.push(trim(value));
+                continue;
+            }
             if is(name, "host") && authority.is_some() {
                 if !authority.is_some_and(|authority| authority.eq_ignore_ascii_case(value)) {
                     return Err(Refusal::Malformed("Host and :authority differ"));
@@ -153,6 +158,10 @@ impl RequestHead {
                 continue;
             }
             lines.push(Line { name: push(name), value: push(trim(value)) });
+        }
+        // RFC 9113 §8.2.3: cookies may come in pieces, and are one field in every other protocol.
+        if !cookies.is_empty() {
+            lines.push(Line { name: push(b"cookie"), value: push(&cookies.join(b"; ".as_slice())) });
         }
         if lines.len() > limits.max_headers {
             return Err(Refusal::TooManyFields);
@@ -182,7 +191,7 @@ impl RequestHead {
         if self.members("connection").any(is_never_hop_by_hop) {
             return Err(Refusal::Malformed("Connection names a field that belongs to the message"));
         }
-        if self.get("expect").is_some_and(|value| !value.eq_ignore_ascii_case(b"100-continue")) {
+        if self.all("expect").any(|value| !value.eq_ignore_ascii_case(b"100-continue")) {
             return Err(Refusal::Expectation);
         }
         Ok(self)
@@ -195,7 +204,7 @@ impl RequestHead {
             return Err(Refusal::Malformed("the request target has a byte that no target can have"));
         }
         if target.first() == Some(&b'/') {
-            return Ok(None);
+            return representable(&target).map(|()| None);
         }
         if target.as_ref() == b"*" {
             return if self.method == Method::OPTIONS {
@@ -216,6 +225,7 @@ impl RequestHead {
             Some(b'?') => [b"/", path.as_ref()].concat().into(),
             Some(_) => path,
         };
+        representable(&self.target)?;
         Ok(Some(after.slice(..end)))
     }
 
@@ -294,11 +304,15 @@ impl RequestHead {
         self.has("upgrade")
     }
 
-    /// Whether that protocol is WebSocket (RFC 6455 §4.1), the only one that is passed on. Any other wish is left
-    /// unheard, as a server may.
+    /// Whether that protocol is WebSocket (RFC 6455 §4.1: by a GET of HTTP/1.1), the only one that is passed on. Any
+    /// other wish is left unheard, as a server may.
     pub fn asks_for_websocket(&self) -> bool {
         let named = |field, option: &str| self.members(field).any(|member| is(member, option));
-        named("upgrade", "websocket") && named("connection", "upgrade")
+        self.method == Method::GET
+            && self.version == Version::Http11
+            && self.framing == Framing::None
+            && named("upgrade", "websocket")
+            && named("connection", "upgrade")
     }
 
     /// The path without the query.
@@ -307,14 +321,17 @@ impl RequestHead {
         &self.target[..end]
     }
 
-    /// Writes the head as HTTP/1.1 in the one form that has a single reading: origin-form target, one Host.
+    /// Writes the head as HTTP/1.1 in the one form that has a single reading: origin-form target, one Host, no wish for
+    /// a protocol that is left unheard.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         let version: &[u8] = if self.version == Version::Http10 { b" HTTP/1.0\r\n" } else { b" HTTP/1.1\r\n" };
         for part in [self.method.as_str().as_bytes(), b" ", &self.target, version] {
             out.extend_from_slice(part);
         }
         let host_first = (!self.host.is_empty()).then_some((b"Host".as_slice(), self.host.as_ref()));
-        for (name, value) in host_first.into_iter().chain(self.fields().filter(|(name, _)| !is(name, "host"))) {
+        let upgrade = self.asks_for_websocket();
+        let left_out = |name: &[u8]| is(name, "host") || (!upgrade && is(name, "upgrade"));
+        for (name, value) in host_first.into_iter().chain(self.fields().filter(|(name, _)| !left_out(name))) {
             for part in [name, b": ", value, b"\r\n"] {
                 out.extend_from_slice(part);
             }
@@ -334,6 +351,13 @@ impl Fields for RequestHead {
         let part = |(start, end): (u32, u32)| &self.bytes[start as usize..end as usize];
         self.lines.iter().map(move |line| (part(line.name), part(line.value)))
     }
+}
+
+/// Whether a target can be passed on as it is: some bytes that no URI has are common and let in, others cannot be
+/// written to the app.
+fn representable(target: &[u8]) -> Result<(), Refusal> {
+    let parsed = http::uri::PathAndQuery::try_from(target);
+    parsed.map(|_| ()).map_err(|_| Refusal::Malformed("the request target has a byte that no target can have"))
 }
 
 /// What the parser's error means to the client.

@@ -19,7 +19,7 @@ use pingora_core::protocols::{
 use tokio::{
     io::{self, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     runtime::Handle,
-    time::{Duration, Instant, timeout_at},
+    time::{Duration, Instant, Sleep, sleep, timeout_at},
 };
 
 use super::chunks::{Chunks, Fault};
@@ -42,6 +42,8 @@ pub(super) struct Conn {
     /// What came after the request.
     kept: BytesMut,
     eof: bool,
+    /// How long the end of the connection may take, once it has begun.
+    closing: Option<Pin<Box<Sleep>>>,
 }
 
 impl Drop for Conn {
@@ -62,11 +64,12 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Closes a connection so that the client sees the last answer whole: our end first, then what is still coming is
 /// read for a moment. A socket closed with unread bytes in it sends a reset, which can overtake the answer.
 pub(super) async fn close(mut io: Stream) {
-    if AsyncWriteExt::shutdown(&mut io).await.is_err() {
+    let deadline = Instant::now() + LINGER;
+    // Over TLS it waits until the client has taken what was written before.
+    if !matches!(timeout_at(deadline, AsyncWriteExt::shutdown(&mut io)).await, Ok(Ok(()))) {
         return;
     }
     let (mut read, mut scratch) = (0, [0; 4 << 10]);
-    let deadline = Instant::now() + LINGER;
     while read < LINGER_BYTES {
         match timeout_at(deadline, io.read(&mut scratch)).await {
             Ok(Ok(some @ 1..)) => read += some,
@@ -94,7 +97,7 @@ impl Conn {
         let mut replay = BytesMut::with_capacity(head.len() + rest.len().max(READ_BYTES));
         replay.extend_from_slice(head);
         replay.extend_from_slice(rest);
-        Self { io: Some(io), replay, head: head.len(), body, kept: BytesMut::new(), eof: false }
+        Self { io: Some(io), replay, head: head.len(), body, kept: BytesMut::new(), eof: false, closing: None }
     }
 
     /// The connection and what came after the request, if it can go on: the request was given out whole and the
@@ -216,7 +219,13 @@ impl AsyncWrite for Conn {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.get_mut().io()?).poll_shutdown(cx)
+        let this = self.get_mut();
+        if let Poll::Ready(ended) = Pin::new(this.io()?).poll_shutdown(cx) {
+            return Poll::Ready(ended);
+        }
+        // Over TLS it waits until the client has taken what was written before, and pingora waits without end.
+        let closing = this.closing.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        closing.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_write_vectored(

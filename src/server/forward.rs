@@ -19,6 +19,7 @@ use crate::{
         Fields, ResponseHead,
         fields::{is, is_hop_by_hop, is_never_hop_by_hop, trim},
         refusal::Refusal,
+        request::Version,
     },
     traffic::{Entered, UpstreamFailure},
 };
@@ -30,7 +31,7 @@ use super::{
     context::Request,
     current::Current,
     h2,
-    origin::failure,
+    origin::{failure, is_coding_known},
     problem,
     upstream::{VIA, add_ours},
 };
@@ -131,7 +132,11 @@ impl ProxyHttp for Forward {
             let failure = *ctx.failure.get_or_insert(UpstreamFailure::Resolve);
             return Err(Error::new_up(ErrorType::HTTPStatus(failure.status())));
         };
-        let peer = origin.peer(address);
+        let mut peer = origin.peer(address);
+        if ctx.request.as_ref().is_some_and(|request| request.head.asks_for_websocket()) {
+            // Who has upgraded may be silent; the client ends what takes it too long.
+            peer.options.read_timeout = None;
+        }
         Ok(Box::new(if ctx.dead { origin.fresh(&peer) } else { peer }))
     }
 
@@ -205,14 +210,36 @@ impl ProxyHttp for Forward {
         Ok(())
     }
 
-    async fn response_filter(&self, _: &mut Session, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
         let Some(request) = &ctx.request else { return no_context() };
-        if response.status.is_informational() && response.status.as_u16() != 101 {
+        let upgraded = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
+        if response.status.is_informational() && !upgraded {
             return Ok(());
         }
+        let asked = request.head.asks_for_websocket();
+        if !is_coding_known(response) || (upgraded && !asked) {
+            return Err(Error::new_up(ErrorType::InvalidHTTPHeader));
+        }
         ctx.first_byte = ctx.sent.map(|sent| sent.elapsed());
-        if response.status.as_u16() != 101 {
+        if !upgraded {
             remove_hop_by_hop(response);
+            frame_once(response);
+        }
+        // RFC 9110 §2.5: the version is ours, not the origin's.
+        response.set_version(http::Version::HTTP_11);
+        if request.head.version == Version::Http10 && response.headers.contains_key(http::header::TRANSFER_ENCODING) {
+            // RFC 9112 §6.1: the end of the connection ends a body whose length is not known.
+            response.remove_header(&http::header::TRANSFER_ENCODING);
+            session.set_keepalive(None);
+        }
+        if asked && !upgraded {
+            // All that the client sends was meant for the other protocol: no request can follow.
+            session.set_keepalive(None);
         }
         let mut status = Vec::new();
         CacheStatus::Bypassed(ctx.bypass()).write_member(&mut status);
@@ -305,7 +332,7 @@ fn cause(session: &Session, e: &Error, ctx: &Context) -> Cause {
     }
 }
 
-/// Removes what belongs to the origin's connection, and a length said twice.
+/// Removes what belongs to the origin's connection.
 fn remove_hop_by_hop(response: &mut ResponseHeader) {
     let named: Vec<Vec<u8>> = response
         .headers
@@ -323,6 +350,22 @@ fn remove_hop_by_hop(response: &mut ResponseHeader) {
     let unwanted: Vec<_> = response.headers.keys().filter(|name| hop(name.as_str().as_bytes())).cloned().collect();
     for name in unwanted {
         response.remove_header(&name);
+    }
+}
+
+/// Leaves one length of those that are repeated with one value, and no framing at all where there is no content
+/// (RFC 9110 §8.6, RFC 9112 §6.1).
+fn frame_once(response: &mut ResponseHeader) {
+    if response.status == http::StatusCode::NO_CONTENT {
+        response.remove_header(&http::header::CONTENT_LENGTH);
+        response.remove_header(&http::header::TRANSFER_ENCODING);
+        return;
+    }
+    let length = response.headers.get(http::header::CONTENT_LENGTH).map(|length| length.as_bytes().to_vec());
+    if let Some(length) = length {
+        let first = trim(length.split(|byte| *byte == b',').next().unwrap_or_default());
+        // It replaces every line; what was parsed as a number can be a field's value.
+        let _ = response.insert_header(http::header::CONTENT_LENGTH, header_value_from_slice(first));
     }
 }
 

@@ -178,6 +178,8 @@ impl Connection<'_> {
             if !blank_line_skipped && self.buf.starts_with(b"\r\n") {
                 self.buf.advance(2);
                 (blank_line_skipped, seen) = (true, 0);
+                // Nothing has begun with it: what follows may be long in coming.
+                began = began.filter(|_| !self.buf.is_empty());
             }
             let is_preface = self.buf.len() >= 3 && PREFACE.starts_with(&self.buf[..self.buf.len().min(PREFACE.len())]);
             if is_preface && self.buf.len() >= PREFACE.len() {
@@ -229,7 +231,8 @@ impl Connection<'_> {
         request.head.write_to(&mut head);
         let conn = Conn::lend(io, &head, &self.buf.split(), body);
         let mut session = ServerSession::new_http1(Box::new(conn));
-        session.set_read_timeout(Some(settings.timeouts.write));
+        // Who has upgraded may be silent.
+        session.set_read_timeout((!request.head.asks_for_websocket()).then_some(settings.timeouts.write));
         session.set_write_timeout(Some(settings.timeouts.write));
         session.set_connection_user_context(Some(Box::new(request)));
         let (stream, _) = self.front.proxy.process_new_http(session, &self.shutdown).await?.consume();

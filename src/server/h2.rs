@@ -37,6 +37,8 @@ impl H2Door {
         let mut options = HttpServerOptions::default();
         // A connection that comes here without TLS has shown its preface: it speaks HTTP/2 for sure.
         options.h2c = true;
+        // pingora asks for it once a connection and can be told once only: a reload does not change it.
+        options.h2_idle_timeout = Some(current.engine().settings.timeouts.idle);
         Self { current, proxy, options }
     }
 }

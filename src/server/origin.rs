@@ -21,7 +21,7 @@ use crate::{
     cache::freshness::Received,
     header::{
         ResponseHead, date,
-        fields::{is, is_hop_by_hop, is_never_hop_by_hop, trim},
+        fields::{is, is_hop_by_hop, is_never_hop_by_hop, starts_with, trim},
         response::Builder,
     },
     traffic::UpstreamFailure,
@@ -163,9 +163,16 @@ impl Awaiting {
             self.session.read_response_header().await?;
             let Some(head) = self.session.response_header() else { return Err(MALFORMED) };
             if !head.status.is_informational() {
+                if !is_coding_known(head) {
+                    return Err(MALFORMED);
+                }
                 let received = Received { requested: self.requested, at: Instant::now(), wall: SystemTime::now() };
                 let framed = self.head_only || is_framed(head);
+                let may_be_silent = is_event_stream(head);
                 let head = passed_on(head, received.wall);
+                if may_be_silent {
+                    self.session.set_read_timeout(None);
+                }
                 return Ok(Heard::Final(Exchange { session: self.session, peer: self.peer, head, framed, received }));
             }
             self.interim += 1;
@@ -246,6 +253,20 @@ fn is_framed(head: &ResponseHeader) -> bool {
         || head.headers.contains_key(http::header::TRANSFER_ENCODING)
 }
 
+/// Whether the body came without a transfer coding, or chunked and no more. Any other coding would stay on what is
+/// passed on, and without its name.
+pub(super) fn is_coding_known(head: &ResponseHeader) -> bool {
+    let mut codings = head.headers.get_all(http::header::TRANSFER_ENCODING).iter();
+    let coding = codings.next().map(|coding| trim(coding.as_bytes()));
+    codings.next().is_none() && coding.is_none_or(|coding| coding.eq_ignore_ascii_case(b"chunked"))
+}
+
+/// Whether the body is a stream of server-sent events, which may be silent for as long as it likes.
+fn is_event_stream(head: &ResponseHeader) -> bool {
+    let content_type = head.headers.get(http::header::CONTENT_TYPE);
+    content_type.is_some_and(|value| starts_with(value.as_bytes(), "text/event-stream"))
+}
+
 /// The response's fields that go on to the client, with Date (RFC 9110 §6.6.1) and Via added.
 fn passed_on(head: &ResponseHeader, now: SystemTime) -> ResponseHead {
     let mut out = end_to_end(head);
@@ -281,7 +302,9 @@ fn end_to_end(head: &ResponseHeader) -> Builder {
         if is(name, "content-length") {
             // pingora lets a length through that is repeated with one value; one line goes on (RFC 9110 §8.6).
             let first = trim(value.as_bytes().split(|byte| *byte == b',').next().unwrap_or_default());
-            if !std::mem::replace(&mut length_written, true) {
+            // RFC 9110 §8.6: none in a response that can have no content.
+            let allowed = !head.status.is_informational() && head.status != http::StatusCode::NO_CONTENT;
+            if allowed && !std::mem::replace(&mut length_written, true) {
                 out.field(name, first);
             }
             continue;

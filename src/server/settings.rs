@@ -75,7 +75,7 @@ pub struct Timeouts {
     pub connect: Duration,
     /// The client's whole request head, from its first byte. Default 10 s; longer is 408.
     pub header: Duration,
-    /// Silence of the app. Default 300 s; longer is 504.
+    /// Silence of the app; upgraded connections and event streams may be silent for longer. Default 300 s; longer is 504.
     pub read: Duration,
     /// Silence of a client that does not take its answer or does not go on with its body, and of the app that does not
     /// take one. Default 30 s.

@@ -103,6 +103,10 @@ pub(super) fn add_ours(out: &mut RequestHeader, request: &Request, sending: &Sen
     let chain = joined(head, "via");
     let own = via(head.version).as_bytes();
     let via = if chain.is_empty() { own.to_vec() } else { [&chain, b", ".as_slice(), own].concat() };
+    if let (Version::Http2, Some(cookie)) = (head.version, head.get("cookie")) {
+        // One line in place of the pieces that it came in.
+        out.insert_header("Cookie", header_value_from_slice(cookie))?;
+    }
     out.insert_header("Host", header_value_from_slice(host))?;
     out.insert_header("X-Forwarded-For", header_value_from_slice(&told.x_forwarded_for))?;
     out.insert_header("X-Forwarded-Proto", header_value_from_slice(&told.x_forwarded_proto))?;

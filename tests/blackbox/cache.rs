@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::common::{Answer, Origin, Received, Sidecar, get, head, ok, post, status};
+use crate::common::{Answer, Client, Origin, Received, Sidecar, get, head, ok, post, status};
 
 #[tokio::test]
 async fn miss_then_hit() {
@@ -389,4 +389,54 @@ async fn body_over_the_limit_is_delivered_and_not_stored() {
         answer.assert_body(&large);
     }
     origin.assert_requests(4);
+}
+
+#[tokio::test]
+async fn field_that_connection_names_chooses_no_variant() {
+    let script = |received: &Received| {
+        ok(format!("in {}", received.field("accept-language").unwrap_or("any")))
+            .header("Cache-Control", "max-age=60")
+            .header("Vary", "Accept-Language")
+    };
+    let origin = Origin::new().route("/", script).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    // The app is not told the language, so what it answers is not in that language.
+    let asked = get("/").header("Accept-Language", "de");
+    let stripped = asked.clone().header("Connection", "keep-alive, Accept-Language");
+    sidecar.send(stripped).await.assert_cache("bypass").assert_body("in any");
+    sidecar.send(asked).await.assert_cache("miss").assert_body("in de");
+}
+
+#[tokio::test]
+async fn answer_that_varies_by_who_asks_is_not_shared() {
+    let script = |received: &Received| {
+        ok(received.field("x-forwarded-for").unwrap_or_default())
+            .header("Cache-Control", "max-age=60")
+            .header("Vary", "Accept, X-Forwarded-For")
+    };
+    let origin = Origin::new().route("/", script).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    // The field is not in what the clients send, and yet the app sees two values of it.
+    for address in ["127.0.0.1", "127.0.0.2"] {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+        let stream = socket.connect(sidecar.addr()).await.unwrap();
+        Client::over(stream, "a".to_owned()).get("/").await.assert_body(address);
+    }
+}
+
+#[tokio::test]
+async fn coding_goes_only_to_those_who_accept_it() {
+    // An app that negotiates and forgets to say so.
+    let script = |received: &Received| match received.field("accept-encoding") {
+        Some("gzip") => ok("coded").header("Content-Encoding", "gzip").header("Cache-Control", "max-age=60"),
+        _ => ok("plain").header("Cache-Control", "max-age=60"),
+    };
+    let origin = Origin::new().route("/", script).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    let coded = || get("/").header("Accept-Encoding", "gzip");
+    sidecar.send(coded()).await.assert_cache("miss").assert_body("coded");
+    sidecar.send(coded()).await.assert_cache("hit").assert_body("coded");
+    sidecar.get("/").await.assert_cache("miss").assert_body("plain");
+    sidecar.get("/").await.assert_cache("hit").assert_body("plain");
 }

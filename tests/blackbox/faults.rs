@@ -196,3 +196,94 @@ async fn client_that_leaves_does_not_disturb_the_next() {
         sidecar.get("/fine").await.assert_status(200).assert_body("fine");
     }
 }
+
+#[tokio::test]
+async fn transfer_coding_that_is_not_known_here_is_a_502() {
+    // Without the label, what is left would be stored and shown as what it is not.
+    for coding in ["gzip", "gzip, chunked", "identity", "chunked, chunked"] {
+        let answer = format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: {coding}\r\n\r\n");
+        let origin = Origin::new().otherwise(raw(answer + "5\r\nhello\r\n0\r\n\r\n")).start().await;
+        let sidecar = Sidecar::in_front_of(&origin).start().await;
+        for request in [get("/"), post("/", "body")] {
+            let answer = sidecar.send(request).await;
+            answer.expect(answer.status == 502, format!("502 for {coding}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_protocol_that_nobody_asked_for_is_a_502() {
+    let switching = raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+    let origin = Origin::new().otherwise(switching).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    for request in [get("/"), post("/", "body")] {
+        sidecar.send(request).await.assert_status(502);
+    }
+}
+
+#[tokio::test]
+async fn odd_but_unambiguous_answers_are_put_right() {
+    for (bytes, status, body) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 200, "hello"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello", 200, "hello"),
+        ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", 204, ""),
+        ("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", 204, ""),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello"),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Length: 3\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            200,
+            "hello",
+        ),
+    ] {
+        let stored = bytes.replacen("\r\n", "\r\nCache-Control: max-age=60\r\n", 1);
+        let origin = Origin::new().route("/stored", raw(stored)).otherwise(raw(bytes)).start().await;
+        let sidecar = Sidecar::in_front_of(&origin).start().await;
+        for request in [get("/stored"), get("/stored"), get("/"), post("/", "body")] {
+            let answer = sidecar.send(request).await;
+            answer.expect(answer.version == "HTTP/1.1", format!("our own version, for {bytes:?}"));
+            answer.expect(answer.fields.all("content-length").count() <= 1, format!("one length, for {bytes:?}"));
+            answer.assert_status(status).assert_body(body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_follows_an_answer_is_nobodys_answer() {
+    for more in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 304 Not Modified\r\n\r\n",
+    ] {
+        let other = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother";
+        // The connection stays open: only that there is more tells that it cannot be used again.
+        let answer = raw(format!("{more}{other}")).hang();
+        let origin = Origin::new().route("/more", answer).otherwise(ok("fine")).start().await;
+        let sidecar = Sidecar::in_front_of(&origin).start().await;
+        for request in [get("/more"), get("/more"), post("/more", "body")] {
+            sidecar.send(request).await.assert_complete();
+            sidecar.get("/fine").await.assert_body("fine");
+            sidecar.send(post("/fine", "body")).await.assert_body("fine");
+        }
+    }
+}
+
+#[tokio::test]
+async fn stream_of_events_may_be_silent() {
+    let gate = Gate::new();
+    let events = ok("one").header("Content-Type", "text/event-stream; charset=utf-8").wait(&gate).part("two").chunked();
+    let origin = Origin::new().route("/events", events).route("/silent", ok("").hang_before_head()).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).config("[server.timeouts]\nread = \"200ms\"").start().await;
+    // The first is a flight's, the second asks for itself.
+    let (mut first, mut second) = (sidecar.client().await, sidecar.client().await);
+    let (mut first, mut second) = (first.begin(get("/events")).await, second.begin(get("/events")).await);
+    first.at_least(3).await;
+    second.at_least(3).await;
+    // A whole read timeout goes by, and another.
+    for _ in 0..2 {
+        sidecar.get("/silent").await.assert_status(504);
+    }
+    gate.open();
+    first.finish().await.assert_body("onetwo");
+    second.finish().await.assert_body("onetwo");
+}

@@ -1,6 +1,6 @@
 //! What the front door lets in, and how it refuses the rest: nothing malformed or ambiguous reaches the app.
 
-use crate::common::{Origin, Received, Sidecar, get, ok, post};
+use crate::common::{Origin, Received, Sidecar, get, noise, ok, post};
 
 async fn echoing_origin() -> Origin {
     let script = |received: &Received| {
@@ -71,11 +71,14 @@ async fn refusals() {
         ("fragment in target", "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
         ("relative target", "GET a HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
         ("userinfo in target", "GET http://u:p@a/ HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
+        ("angle brackets in target", "GET /<b> HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
+        ("angle bracket in query", "GET /?a=<b HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
         ("another scheme", "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
         ("connect", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n".to_owned(), 501),
         ("host named in connection", with("Connection: host\r\n"), 400),
         ("length named in connection", post_with("Connection: content-length\r\nContent-Length: 5\r\n"), 400),
         ("unknown expectation", with("Expect: 200-ok\r\n"), 417),
+        ("second unknown expectation", with("Expect: 100-continue\r\nExpect: 200-ok\r\n"), 417),
         ("target too long", format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(9 << 10)), 414),
         ("head too large", with(&format!("X: {}\r\n", "a".repeat(70 << 10))), 431),
         ("too many fields", with(&"X: 1\r\n".repeat(201)), 431),
@@ -251,4 +254,66 @@ async fn http_1_0_client_is_sent_no_chunks() {
     client.send_bytes("GET / HTTP/1.0\r\nHost: a\r\n\r\n").await;
     client.answer("GET").await.assert_no_field("transfer-encoding").assert_body("hello world");
     assert!(client.closed().await.is_empty());
+}
+
+#[tokio::test]
+async fn empty_line_after_a_body_begins_no_request() {
+    let origin = echoing_origin().await;
+    let config = "[server.timeouts]\nheader = \"100ms\"\nidle = \"500ms\"";
+    let sidecar = Sidecar::in_front_of(&origin).config(config).start().await;
+    let mut client = sidecar.client().await;
+    client.send_bytes("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody\r\n").await;
+    client.answer("POST").await.assert_status(200);
+    // The connection is idle; a 408 now would be taken for the answer to the next request.
+    assert!(client.closed().await.is_empty());
+}
+
+#[tokio::test]
+async fn http_1_0_client_that_posts_is_sent_no_chunks() {
+    let origin = Origin::new().route("/", ok("hello").part(" world").chunked()).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    let mut client = sidecar.client().await;
+    client.send_bytes("POST / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\nbody").await;
+    client.answer("POST").await.assert_no_field("transfer-encoding").assert_body("hello world");
+    assert!(client.closed().await.is_empty());
+}
+
+#[tokio::test]
+async fn cookies_in_pieces_are_one_line_for_the_app() {
+    let origin = echoing_origin().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    // RFC 9113 §8.2.3: browsers send each cookie as a field of its own over HTTP/2.
+    for request in [get("/"), post("/", "body")] {
+        let request = request.header("cookie", "a=1").header("x", "y").header("cookie", "b=2; c=3");
+        sidecar.h2c().await.send(request).await.assert_status(200);
+        assert_eq!(origin.last().fields.all("cookie").collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
+    }
+}
+
+#[tokio::test]
+async fn idle_http2_connection_is_closed() {
+    let origin = echoing_origin().await;
+    let sidecar = Sidecar::in_front_of(&origin).config("[server.timeouts]\nidle = \"300ms\"").start().await;
+    let client = sidecar.h2c().await;
+    client.get("/").await.assert_status(200);
+    sidecar.becomes("pacecar_connections", 0.0).await;
+}
+
+#[tokio::test]
+async fn encrypted_client_that_takes_nothing_is_let_go() {
+    let origin = Origin::new()
+        .route("/stored", ok(noise(20 << 20)).header("Cache-Control", "max-age=60"))
+        .otherwise(ok(noise(20 << 20)))
+        .start()
+        .await;
+    let config = "[cache]\nmax_object_bytes = \"32MiB\"\n[server.timeouts]\nwrite = \"300ms\"";
+    let sidecar = Sidecar::in_front_of(&origin).config(config).tls().start().await;
+    for request in [get("/stored"), get("/stored"), get("/"), post("/", "body")] {
+        let mut client = sidecar.tls().await;
+        let incoming = client.begin(request).await;
+        sidecar.becomes("pacecar_http_requests_in_flight", 0.0).await;
+        // The client is still there, and has what was on its way to read.
+        sidecar.becomes("pacecar_connections", 0.0).await;
+        incoming.so_far().assert_status(200);
+    }
 }

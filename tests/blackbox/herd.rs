@@ -200,6 +200,37 @@ async fn waiting_does_not_widen_who_may_share() {
     origin.assert_requests(2);
 }
 
+#[tokio::test]
+async fn who_stopped_waiting_does_not_hold_up_the_first() {
+    let (first, second) = (Gate::new(), Gate::new());
+    let body = noise(4 << 20);
+    let origin = {
+        let (first, second, body, begun) = (first.clone(), second.clone(), body.clone(), AtomicBool::new(false));
+        Origin::new()
+            .route(
+                "/",
+                move |_: &Received| {
+                    if begun.swap(true, SeqCst) { ok("own").after(&second) } else { ok(&body).after(&first) }
+                },
+            )
+            .start()
+            .await
+    };
+    let sidecar = Sidecar::in_front_of(&origin).config("[cache]\nlock_timeout = \"100ms\"").start().await;
+
+    let (mut client, mut impatient) = (sidecar.client().await, sidecar.client().await);
+    let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", sidecar.addr());
+    client.send_bytes(&request).await;
+    first.arrivals(1).await;
+    impatient.send_bytes(&request).await;
+    // It asks for itself now, and is not answered yet.
+    second.arrivals(1).await;
+    first.open();
+    client.answer("GET").await.assert_status(200).assert_body(&body);
+    second.open();
+    impatient.answer("GET").await.assert_status(200).assert_body("own");
+}
+
 /// Waits until so many requests are being answered.
 async fn in_flight(sidecar: &Sidecar, requests: usize) {
     let line = format!("pacecar_http_requests_in_flight {requests}");

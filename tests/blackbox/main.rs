@@ -15,3 +15,4 @@ mod harness;
 mod herd;
 mod limits;
 mod reload;
+mod upgrade;

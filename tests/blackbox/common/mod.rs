@@ -55,6 +55,15 @@ pub(crate) struct Upstream {
     pub(crate) log: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
+/// An app that a test plays itself, at this address.
+pub(crate) struct Held(pub(crate) SocketAddr);
+
+impl App for Held {
+    fn upstream(&self) -> Upstream {
+        Upstream { address: self.0, log: Arc::new(String::new) }
+    }
+}
+
 /// Bytes as a person can read them, line by line, at most 2000 of them.
 pub(crate) fn readable(bytes: &[u8]) -> String {
     const SHOWN: usize = 2000;

@@ -198,6 +198,23 @@ impl Sidecar {
         serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: not JSON\n{answer}"))
     }
 
+    /// What the admin port counts under this name.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let text = self.admin("/metrics").await.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.expect("a metric of this name").parse().unwrap()
+    }
+
+    /// Waits until a figure has this value.
+    #[track_caller]
+    pub(crate) fn becomes(&self, name: &str, value: f64) -> impl Future<Output = ()> {
+        within(format!("{name} to be {value}"), async move {
+            while self.metric(name).await != value {
+                tokio::task::yield_now().await;
+            }
+        })
+    }
+
     /// Sends SIGTERM.
     pub(crate) async fn terminate(&self) {
         self.signal("TERM").await;
