@@ -65,6 +65,8 @@ pub(super) struct Exchange {
     pub(super) head: ResponseHead,
     /// Whether the message itself says where it ends, so that a cut can be told from the end.
     pub(super) framed: bool,
+    /// It answers HEAD.
+    head_only: bool,
     pub(super) received: Received,
 }
 
@@ -146,7 +148,13 @@ impl Origin {
     }
 
     /// Gives the connection of a finished exchange back to the pool; that of an unfinished one is closed.
+    ///
+    /// So is one that answered HEAD: some servers send a body all the same, and when it comes late it would be taken
+    /// for the answer to the next request.
     pub(super) async fn release(&self, exchange: Exchange) {
+        if exchange.head_only {
+            return exchange.abort().await;
+        }
         let idle = exchange.peer.idle_timeout();
         self.connector.release_http_session(exchange.session, &exchange.peer, idle).await;
     }
@@ -173,7 +181,8 @@ impl Awaiting {
                 if may_be_silent {
                     self.session.set_read_timeout(None);
                 }
-                return Ok(Heard::Final(Exchange { session: self.session, peer: self.peer, head, framed, received }));
+                let Self { session, peer, head_only, .. } = self;
+                return Ok(Heard::Final(Exchange { session, peer, head, framed, head_only, received }));
             }
             self.interim += 1;
             // 101: nobody asked for another protocol.

@@ -1,6 +1,6 @@
 //! An origin that lies, hangs, or vanishes: the client always learns the truth, and quickly.
 
-use crate::common::{Answer, Client, Cut, Gate, Origin, Received, Response, Sidecar, get, ok, post, raw};
+use crate::common::{Answer, Client, Cut, Gate, Origin, Received, Response, Sidecar, get, head, ok, post, raw};
 
 /// After a failure the connection is either closed as announced, or good for another request.
 async fn assert_usable_or_closed(client: &mut Client, failure: &Answer) {
@@ -286,4 +286,19 @@ async fn stream_of_events_may_be_silent() {
     gate.open();
     first.finish().await.assert_body("onetwo");
     second.finish().await.assert_body("onetwo");
+}
+
+#[tokio::test]
+async fn connection_that_answered_head_is_not_used_again() {
+    // gunicorn sends a body with HEAD; late, it would be read as the answer to whatever is asked next.
+    let origin = Origin::new().otherwise(ok("hello").header("Cache-Control", "no-store")).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    let mut client = sidecar.client().await;
+    for request in [get("/1"), get("/2"), head("/3"), get("/4")] {
+        client.send(request).await.assert_status(200);
+    }
+    let connections: Vec<usize> = origin.log().iter().map(|received| received.connection).collect();
+    let [first, second, third, fourth] = connections[..] else { panic!("{connections:?}") };
+    assert_eq!((first, second), (second, third), "GET leaves its connection for the next request");
+    assert_ne!(third, fourth, "{connections:?}");
 }
