@@ -46,7 +46,7 @@ impl Drop for Entered {
 }
 
 /// Why a request was answered by the front door itself, by the status it was answered with.
-pub const REFUSED_STATUSES: [u16; 8] = [400, 408, 413, 414, 417, 431, 501, 505];
+pub const REFUSED_STATUSES: [u16; 9] = [400, 408, 413, 414, 417, 431, 501, 505, 508];
 
 /// Why no answer could be had from the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

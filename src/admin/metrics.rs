@@ -206,7 +206,7 @@ mod tests {
         ]
         .map(String::from)
         .to_vec();
-        for status in ["400", "408", "413", "414", "417", "431", "501", "505"] {
+        for status in ["400", "408", "413", "414", "417", "431", "501", "505", "508"] {
             expected.push(format!("front_door_refused_total{{status=\"{status}\"}}"));
         }
         for reason in ["resolve", "connect", "connect-timeout", "timeout", "closed", "malformed"] {

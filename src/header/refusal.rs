@@ -39,12 +39,14 @@ pub enum Refusal {
     TooManyFields,
     /// A transfer coding other than chunked, or CONNECT.
     NotImplemented(&'static str),
+    /// The request has been here before.
+    Loop,
     /// A version of HTTP other than 1.0 and 1.1.
     Version,
 }
 
 impl Refusal {
-    /// The status that says so (RFC 9110 §15.5, §15.6; RFC 6585 §5).
+    /// The status that says so (RFC 9110 §15.5, §15.6; RFC 6585 §5; RFC 5842 §7.2).
     pub fn status(self) -> u16 {
         match self {
             Self::Malformed(_) => 400,
@@ -55,6 +57,7 @@ impl Refusal {
             Self::HeadTooLarge | Self::TooManyFields => 431,
             Self::NotImplemented(_) => 501,
             Self::Version => 505,
+            Self::Loop => 508,
         }
     }
 
@@ -68,6 +71,7 @@ impl Refusal {
             Self::Expectation => "only 100-continue can be expected",
             Self::HeadTooLarge => "the request head is too large",
             Self::TooManyFields => "the request has too many header fields",
+            Self::Loop => "the request has been here before: this proxy is its own upstream",
             Self::Version => "only HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here",
         }
     }

@@ -10,16 +10,16 @@ use crate::{
 };
 
 use super::{
-    Engine, Settings,
+    Common, Engine, Settings,
     access_log::{self, AccessLog, Which},
     flight::Flights,
+    upstream::Sending,
 };
 
 /// Where the front door finds the engine for its next request.
 pub(super) struct Current {
     engine: ArcSwap<Engine>,
-    state: Arc<State>,
-    flights: Arc<Flights>,
+    common: Common,
 }
 
 /// Opens the access log, unless the one that is open will do.
@@ -50,8 +50,9 @@ impl Current {
         let cache = state.cache.settings();
         let flights = Arc::new(Flights::new(cache.max_bytes, cache.max_object_bytes));
         let log = log(&state, None, &settings.access_log)?;
-        let engine = Engine::new(state.clone(), flights.clone(), log, settings, Routes::new(routes));
-        Ok(Self { engine: ArcSwap::from_pointee(engine), state, flights })
+        let common = Common { state, flights, signature: Sending::signature() };
+        let engine = Engine::new(&common, log, settings, Routes::new(routes));
+        Ok(Self { engine: ArcSwap::from_pointee(engine), common })
     }
 
     /// The engine for a new request, which keeps it to its end.
@@ -64,8 +65,8 @@ impl Current {
     /// # Errors
     /// When the access log cannot be opened; then the engine stays.
     pub(super) fn reload(&self, settings: Settings, routes: Vec<Route>) -> Result<(), String> {
-        let log = log(&self.state, Some(&self.engine()), &settings.access_log)?;
-        let engine = Engine::new(self.state.clone(), self.flights.clone(), log, settings, Routes::new(routes));
+        let log = log(&self.common.state, Some(&self.engine()), &settings.access_log)?;
+        let engine = Engine::new(&self.common, log, settings, Routes::new(routes));
         self.engine.store(Arc::new(engine));
         Ok(())
     }

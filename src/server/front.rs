@@ -213,9 +213,9 @@ impl Connection<'_> {
             Ok(head) => head,
             Err(refusal) => return Next::Refused(refusal),
         };
-        match (head.framing, settings.max_body_bytes) {
-            (Framing::Length(length), Some(most)) if length > most => Next::Refused(Refusal::BodyTooLarge),
-            _ => Next::Request(Box::new(Request::new(head, self.peer, began))),
+        match self.engine.admit(&head) {
+            Ok(()) => Next::Request(Box::new(Request::new(head, self.peer, began))),
+            Err(refusal) => Next::Refused(refusal),
         }
     }
 

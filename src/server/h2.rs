@@ -79,7 +79,7 @@ impl HttpServerApp for H2Door {
 /// The request of a stream.
 ///
 /// # Errors
-/// What is wrong with its head, or that its body is too large.
+/// What is wrong with it.
 pub(super) fn request(session: &mut ServerSession, engine: &Engine) -> Result<Request, Refusal> {
     let settings = &engine.settings;
     let has_body = !session.is_body_empty();
@@ -87,10 +87,8 @@ pub(super) fn request(session: &mut ServerSession, engine: &Engine) -> Result<Re
     let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     let peer = Peer::new(address.unwrap_or([0, 0, 0, 0].into()), tls, &settings.trusted_proxies);
     let head = head(session, has_body, &settings.limits)?;
-    match (head.framing, settings.max_body_bytes) {
-        (Framing::Length(length), Some(most)) if length > most => Err(Refusal::BodyTooLarge),
-        _ => Ok(Request::new(head, peer, Instant::now())),
-    }
+    engine.admit(&head)?;
+    Ok(Request::new(head, peer, Instant::now()))
 }
 
 fn head(session: &ServerSession, has_body: bool, limits: &Limits) -> Result<RequestHead, Refusal> {

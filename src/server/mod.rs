@@ -41,8 +41,9 @@ use std::sync::Arc;
 use crate::{
     cache::{Asker, Bypass, Entry, Forward, Key, Lookup, Outcome, policy, status::CacheStatus},
     header::{
-        Fields, ResponseHead,
+        Fields, Framing, RequestHead, ResponseHead,
         fields::{is, starts_with},
+        refusal::Refusal,
         validator,
     },
     profile::{self, Sample},
@@ -74,6 +75,15 @@ pub(crate) struct Engine {
     log: Option<Arc<AccessLog>>,
 }
 
+/// What engines have in common, whatever the configuration.
+#[derive(Clone)]
+struct Common {
+    state: Arc<State>,
+    flights: Arc<Flights>,
+    /// How this process signs requests in `Via`.
+    signature: String,
+}
+
 /// What became of a request, for its sample and its line.
 #[derive(Clone, Copy, Debug)]
 struct Served {
@@ -102,19 +112,27 @@ enum Found {
 }
 
 impl Engine {
-    fn new(
-        state: Arc<State>,
-        flights: Arc<Flights>,
-        log: Option<Arc<AccessLog>>,
-        settings: Settings,
-        routes: Routes,
-    ) -> Self {
+    fn new(common: &Common, log: Option<Arc<AccessLog>>, settings: Settings, routes: Routes) -> Self {
+        let Common { state, flights, signature } = common.clone();
         let sending = Sending {
             host: settings.host.clone(),
             authority: settings.upstream.to_string(),
             trusted_proxies: settings.trusted_proxies.clone(),
+            signature,
         };
         Self { origin: Origin::new(&settings), flights, log, sending, settings, routes, state }
+    }
+
+    /// Whether a well-formed request may go on.
+    ///
+    /// # Errors
+    /// When its body is too large, or when it has been here before.
+    fn admit(&self, head: &RequestHead) -> Result<(), Refusal> {
+        match (head.framing, self.settings.max_body_bytes) {
+            (Framing::Length(length), Some(most)) if length > most => Err(Refusal::BodyTooLarge),
+            _ if self.sending.is_loop(head) => Err(Refusal::Loop),
+            _ => Ok(()),
+        }
     }
 
     /// Answers one request that passed the front door and has no body.

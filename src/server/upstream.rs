@@ -6,7 +6,7 @@ use pingora_error::Result;
 use pingora_http::{RequestHeader, header_value_from_slice};
 
 use crate::header::{
-    Fields,
+    Fields, RequestHead,
     fields::{end_to_end, is},
     forwarded::{for_upstream, is_forwarding, joined},
     request::Version,
@@ -31,17 +31,33 @@ pub(super) struct Sending {
     /// Sent as Host when the client named none (HTTP/1.0).
     pub(super) authority: String,
     pub(super) trusted_proxies: Vec<IpNet>,
+    /// How this process signs requests in `Via`.
+    pub(super) signature: String,
 }
 
 /// What this proxy adds to `Via` of an answer: it came by HTTP/1.1, under our pseudonym (RFC 9110 §7.6.3).
 pub(super) const VIA: &str = "1.1 pacecar";
 
-/// What it adds to `Via` of a request, by the protocol that the request came by.
-fn via(version: Version) -> &'static str {
+/// The protocol that a request came by, as `Via` names it.
+fn protocol(version: Version) -> &'static str {
     match version {
-        Version::Http10 => "1.0 pacecar",
-        Version::Http11 => VIA,
-        Version::Http2 => "2 pacecar",
+        Version::Http10 => "1.0 ",
+        Version::Http11 => "1.1 ",
+        Version::Http2 => "2 ",
+    }
+}
+
+impl Sending {
+    /// How this very process signs requests in `Via`: the pseudonym, and as a comment a word that no other has.
+    /// Two Pacecars, one behind the other, are so told from one that is its own upstream.
+    pub(super) fn signature() -> String {
+        format!("pacecar ({:08x})", fastrand::u32(..))
+    }
+
+    /// Whether a request has been here before (RFC 9110 §7.6.3).
+    pub(super) fn is_loop(&self, head: &RequestHead) -> bool {
+        let signed = |value: &[u8]| memchr::memmem::find(value, self.signature.as_bytes()).is_some();
+        head.all("via").any(signed)
     }
 }
 
@@ -101,8 +117,8 @@ pub(super) fn add_ours(out: &mut RequestHeader, request: &Request, sending: &Sen
     };
     let told = for_upstream(head, &request.peer, &sending.trusted_proxies);
     let chain = joined(head, "via");
-    let own = via(head.version).as_bytes();
-    let via = if chain.is_empty() { own.to_vec() } else { [&chain, b", ".as_slice(), own].concat() };
+    let comma: &[u8] = if chain.is_empty() { b"" } else { b", " };
+    let via = [&chain, comma, protocol(head.version).as_bytes(), sending.signature.as_bytes()].concat();
     if let (Version::Http2, Some(cookie)) = (head.version, head.get("cookie")) {
         // One line in place of the pieces that it came in.
         out.insert_header("Cookie", header_value_from_slice(cookie))?;
@@ -121,14 +137,19 @@ pub(super) fn add_ours(out: &mut RequestHeader, request: &Request, sending: &Sen
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::header::{RequestHead, forwarded::Peer};
+    use crate::header::forwarded::Peer;
     use std::time::Instant;
 
     fn sent(fields: &str, ask: Ask, trusted: bool, host: Option<&str>) -> String {
         let trusted_proxies: Vec<IpNet> = trusted.then(|| "192.0.2.0/24".parse().unwrap()).into_iter().collect();
         let peer = Peer::new("192.0.2.1".parse().unwrap(), false, &trusted_proxies);
         let head = RequestHead::for_tests(&format!("GET /x?y HTTP/1.1\r\nHost: a\r\nX-Request-Id: 7\r\n{fields}\r\n"));
-        let sending = Sending { host: host.map(Into::into), authority: "app:3000".into(), trusted_proxies };
+        let sending = Sending {
+            host: host.map(Into::into),
+            authority: "app:3000".into(),
+            trusted_proxies,
+            signature: "pacecar (1)".into(),
+        };
         let out = upstream_request(&Request::new(head, peer, Instant::now()), ask, &sending).unwrap();
         let mut wire = Vec::new();
         out.header_to_h1_wire(&mut wire);
@@ -136,7 +157,7 @@ mod tests {
     }
 
     const OURS: &str = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\n\
-        X-Real-IP: 192.0.2.1\r\nForwarded: for=192.0.2.1;proto=http;host=\"a\"\r\nVia: 1.1 pacecar\r\nX-Request-Id: 7\r\n";
+        X-Real-IP: 192.0.2.1\r\nForwarded: for=192.0.2.1;proto=http;host=\"a\"\r\nVia: 1.1 pacecar (1)\r\nX-Request-Id: 7\r\n";
 
     #[test]
     fn a_plain_request_gains_what_tells_the_app_who_asks() {
@@ -166,8 +187,24 @@ mod tests {
     fn via_is_a_chain() {
         assert!(
             sent("Via: 1.0 x\r\nVia: 1.1 y\r\n", Ask::AsAsked, false, None)
-                .contains("\r\nVia: 1.0 x, 1.1 y, 1.1 pacecar\r\n")
+                .contains("\r\nVia: 1.0 x, 1.1 y, 1.1 pacecar (1)\r\n")
         );
+    }
+
+    #[test]
+    fn a_request_that_was_here_before_is_known_by_its_signature() {
+        let sending =
+            |signature: String| Sending { host: None, authority: "a".into(), trusted_proxies: vec![], signature };
+        let (one, other) = (sending(Sending::signature()), sending(Sending::signature()));
+        let signed = |by: &Sending| {
+            RequestHead::for_tests(&format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nVia: 1.0 x\r\nVia: 1.1 {}, 1.1 y\r\n\r\n",
+                by.signature
+            ))
+        };
+        assert!(one.is_loop(&signed(&one)));
+        assert!(!one.is_loop(&signed(&other)));
+        assert!(!one.is_loop(&RequestHead::for_tests("GET / HTTP/1.1\r\nHost: a\r\nVia: 1.1 pacecar\r\n\r\n")));
     }
 
     #[test]

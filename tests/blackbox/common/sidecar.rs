@@ -260,6 +260,14 @@ impl Sidecar {
     }
 }
 
+/// A sidecar can stand before another.
+impl App for Sidecar {
+    fn upstream(&self) -> Upstream {
+        let log = self.log.clone();
+        Upstream { address: self.addr(), log: Arc::new(move || fs::read_to_string(&log).unwrap_or_default()) }
+    }
+}
+
 impl Drop for Sidecar {
     fn drop(&mut self) {
         if !std::thread::panicking() {
