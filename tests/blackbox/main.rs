@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
 mod admin;
+mod apps;
 mod cache;
 mod common;
 mod django;
 mod drain;
+mod express;
 mod faults;
 mod forwarding;
 mod front_door;
 mod harness;
 mod herd;
 mod limits;
+mod vite;
