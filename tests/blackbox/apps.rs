@@ -46,6 +46,13 @@ pub(crate) fn node(app: &str, script: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// Python with the packages of an app.
+pub(crate) fn python(app: &str, script: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(installed(app).join("venv/bin/python3"));
+    command.arg(script).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
 /// A running app. It is told to stop when this is dropped.
 pub(crate) struct Program {
     child: Child,
@@ -131,6 +138,24 @@ impl App for Vite {
     fn upstream(&self) -> Upstream {
         self.program.upstream()
     }
+}
+
+/// Runs a client to its end: it is given one JSON value, and gives one back.
+#[track_caller]
+pub(crate) fn run(command: Command, job: &Value) -> impl Future<Output = Value> {
+    let (shown, job) = (format!("{command:?}"), job.to_string());
+    within(shown.clone(), async move {
+        let mut command = AsyncCommand::from(command);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{error}: {shown}; `make test` installs it"));
+        let mut stdin = child.stdin.take().expect("a pipe was asked for");
+        stdin.write_all(job.as_bytes()).await.expect("the client reads its job");
+        drop(stdin);
+        let output = child.wait_with_output().await.expect("a child of this process");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {shown}\n{said}", output.status);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {shown}\n{said}"))
+    })
 }
 
 /// A WebSocket of Node's `ws`; what is said and heard is described in `tests/apps/clients/socket.cjs`.

@@ -4,7 +4,9 @@
 
 mod admin;
 mod apps;
+mod browser;
 mod cache;
+mod clients;
 mod common;
 mod django;
 mod drain;

@@ -66,8 +66,7 @@ impl Builder {
             .spawn()
             .expect("the program starts");
         let stdout = child.stdout.take().expect("a pipe was asked for");
-        let mut sidecar =
-            Sidecar { child, said: Arc::default(), config, log, trust, upstream: self.upstream, _dir: dir };
+        let mut sidecar = Sidecar { child, said: Arc::default(), config, log, trust, upstream: self.upstream, dir };
 
         let mut lines = BufReader::new(stdout).lines();
         within("the sidecar to be ready", async {
@@ -118,7 +117,7 @@ pub(crate) struct Sidecar {
     log: PathBuf,
     trust: Option<Trust>,
     upstream: Upstream,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Sidecar {
@@ -137,6 +136,11 @@ impl Sidecar {
     #[track_caller]
     pub(crate) fn tls_addr(&self) -> SocketAddr {
         self.announced("pacecar: listening on https://")
+    }
+
+    /// The file with the certificate that it shows on the TLS listener, for clients that are programs of their own.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.dir.path().join("cert.pem")
     }
 
     /// Where its admin port is.
