@@ -23,9 +23,11 @@ INSTALL = install() { \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@" >/dev/null; \
 	}
 
-VENV := target/apps/django
+# Real apps and clients for the tests.
+APPS := target/apps
+APPS_INSTALLED := $(foreach app,django express vite clients,$(APPS)/$(app)/.installed)
 
-.PHONY: help run test build-tools
+.PHONY: help run test build-tools app-tools
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1: /'
@@ -90,7 +92,7 @@ run: build-tools ## Builds Pacecar and starts it before its demo app
 	cat <&4 &
 	wait "$$pacecar"
 
-test: build-tools $(VENV)/.installed ## Runs everything that CI runs
+test: build-tools $(APPS_INSTALLED) ## Runs everything that CI runs
 	@$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
@@ -102,13 +104,43 @@ build-tools:
 	command -v cmake >/dev/null || install cmake
 	command -v cc >/dev/null || install build-essential
 
-# A real app for the tests, in a virtual environment that `cargo clean` removes.
-$(VENV)/.installed: tests/apps/django/requirements.txt
+# What the real apps and clients of the tests stand on.
+app-tools:
 	@$(INSTALL)
 	command -v python3 >/dev/null || install python3
 	python3 -c 'import ensurepip, venv' 2>/dev/null || install python3-venv
-	echo "installing Django and gunicorn under $(VENV)"
-	rm -rf $(VENV)
-	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
-	touch $@
+	command -v curl >/dev/null || install curl
+	command -v node >/dev/null || install nodejs
+	command -v npm >/dev/null || install npm
+	command -v chromium >/dev/null || install chromium
+	if [ "$$(node -p 'parseInt(process.versions.node)')" -lt 18 ]; then
+		echo "Node.js $$(node --version) is too old for the tests: please install 18 or later" >&2
+		exit 1
+	fi
+
+# Each app and the clients have a folder of their own, which `cargo clean` removes. Its stamp holds the list of packages
+# that was installed, so that a new checkout with the same list installs nothing.
+UNCHANGED = if cat $^ | cmp -s - $@; then touch $@; exit; fi; echo "installing $(1) under $(@D)"; rm -rf $(@D); mkdir -p $(@D)
+PIP_INSTALL = python3 -m venv $(@D)/venv; $(@D)/venv/bin/pip install --quiet --disable-pip-version-check
+# No package's own scripts run: none of them needs to.
+NPM_INSTALL = npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
+
+$(APPS)/django/.installed: tests/apps/django/requirements.txt | app-tools
+	@$(call UNCHANGED,Django and its servers)
+	$(PIP_INSTALL) -r $<
+	cat $^ >$@
+
+$(APPS)/express/.installed $(APPS)/vite/.installed: $(APPS)/%/.installed: \
+		tests/apps/%/package-lock.json tests/apps/%/package.json | app-tools
+	@$(call UNCHANGED,$*)
+	cp $^ $(@D)
+	(cd $(@D) && $(NPM_INSTALL))
+	cat $^ >$@
+
+$(APPS)/clients/.installed: tests/apps/clients/package-lock.json tests/apps/clients/package.json \
+		tests/apps/clients/requirements.txt | app-tools
+	@$(call UNCHANGED,HTTP clients)
+	cp $^ $(@D)
+	(cd $(@D) && $(NPM_INSTALL))
+	$(PIP_INSTALL) -r $(@D)/requirements.txt
+	cat $^ >$@

@@ -4,10 +4,14 @@
 
 mod access_log;
 mod admin;
+mod apps;
+mod browser;
 mod cache;
+mod clients;
 mod common;
 mod django;
 mod drain;
+mod express;
 mod faults;
 mod forwarding;
 mod front_door;
@@ -16,3 +20,4 @@ mod herd;
 mod limits;
 mod reload;
 mod upgrade;
+mod vite;

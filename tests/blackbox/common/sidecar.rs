@@ -138,6 +138,11 @@ impl Sidecar {
         self.announced("pacecar: listening on https://")
     }
 
+    /// The file with the certificate that it shows on the TLS listener, for clients that are programs of their own.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.dir.path().join("cert.pem")
+    }
+
     /// Where its admin port is.
     #[track_caller]
     pub(crate) fn admin_addr(&self) -> SocketAddr {

@@ -6,6 +6,8 @@ DEBUG = False
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
+# Behind a proxy: it says whether the client came over HTTPS, which the checks of forms depend on.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 USE_TZ = True
 
 INSTALLED_APPS = ["django.contrib.sessions"]

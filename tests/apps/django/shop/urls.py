@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import views
+from . import files, views
 
 urlpatterns = [
     path("", views.home),
@@ -10,4 +10,7 @@ urlpatterns = [
     path("login/", views.login),
     path("contact/", views.contact),
     path("prices.json", views.prices),
+    path("upload/", files.upload),
+    path("report/", files.report),
+    path("report/ask/", files.ask),
 ]
