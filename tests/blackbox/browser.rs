@@ -78,8 +78,9 @@ async fn page_of_vite_works_in_chromium() {
         });
         let opened = open(&url, protocol, &json!({ "#greeting": said }), &edit).await;
         assert_eq!(opened["first"]["title"], "Counter", "{opened:#}");
-        let documents = responses(&opened["second"]).iter().filter(|response| response["path"] == "/").count();
-        assert_eq!(documents, 1, "the page was loaded again: {opened:#}");
+        let since = opened["second"]["sinceEdit"].as_array().expect("a list");
+        assert!(since.iter().any(|response| response["path"] == "/greeting.js"), "the module was replaced: {opened:#}");
+        assert!(since.iter().all(|response| response["path"] != "/"), "the page was loaded again: {opened:#}");
         said = edited;
     }
 }

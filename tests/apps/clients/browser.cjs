@@ -1,12 +1,13 @@
 // Headless Chromium: loads a page twice, each time with an empty cache of its own, and tells what came of it.
 // The job on standard input: `chromium` (the program), `url`, `texts` (what each selector's element must come to say),
-// and for Vite's page `edit`: {file, from, to, texts}, a change made while the second page is open.
+// and for Vite's page `edit`: {file, from, to, texts}, a change made while the second page is open and connected.
 
 const { readFileSync, writeFileSync } = require("node:fs");
 const { chromium } = require("playwright-core");
 
 const { chromium: executablePath, url, texts, edit } = JSON.parse(readFileSync(0, "utf8"));
-const PATIENCE = 60_000; // milliseconds
+// Milliseconds; less than the test waits, so that what did not come is told.
+const PATIENCE = 20_000;
 
 // Nothing but the page itself is to be fetched.
 const FLAGS = [
@@ -29,14 +30,21 @@ async function load(browser, edit) {
   const page = await context.newPage();
   const troubles = [];
   const pending = [];
+  let known = 0;
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && troubles.push(message.text()));
   page.on("pageerror", (error) => troubles.push(String(error)));
   page.on("requestfailed", (request) => troubles.push(`${request.url()} ${request.failure().errorText}`));
   page.on("response", (response) => pending.push(response));
+  // Vite's client says so on the console; an edit before would go unnoticed.
+  const connected = edit && page.waitForEvent("console", {
+    predicate: (message) => message.text() === "[vite] connected.", timeout: PATIENCE,
+  });
   await page.goto(url, { timeout: PATIENCE });
   try {
     await until(page, texts);
     if (edit) {
+      await connected;
+      known = pending.length;
       writeFileSync(edit.file, readFileSync(edit.file, "utf8").replace(edit.from, edit.to));
       await until(page, edit.texts);
     }
@@ -53,7 +61,7 @@ async function load(browser, edit) {
   // Counted before the page goes: leaving cuts its event streams.
   const seen = [...troubles];
   await context.close();
-  return { title, protocol, responses, troubles: seen };
+  return { title, protocol, responses, sinceEdit: responses.slice(known), troubles: seen };
 }
 
 async function main() {
