@@ -84,9 +84,12 @@ impl Program {
             });
         }
         drop(found);
+        // Owned from here on, so that it is stopped even if it never listens.
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut program = Self { child, address: unknown, log: log.clone() };
         let address = listening.recv_timeout(PATIENCE);
-        let address = address.unwrap_or_else(|_| panic!("{command:?} does not listen:\n{}", log.lock().unwrap()));
-        Self { child, address, log }
+        program.address = address.unwrap_or_else(|_| panic!("{command:?} does not listen:\n{}", log.lock().unwrap()));
+        program
     }
 
     /// Express with what stands in `tests/apps/express`.
