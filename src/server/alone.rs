@@ -62,7 +62,7 @@ impl Engine {
         }
     }
 
-    async fn stream<R: Reply>(
+    pub(super) async fn stream<R: Reply>(
         &self,
         request: &Request,
         status: CacheStatus,

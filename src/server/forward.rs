@@ -1,4 +1,4 @@
-//! Requests with a body, and upgrades: pingora's `HttpProxy`, told what to send and what to pass on.
+//! Requests with a body: pingora's `HttpProxy`, told what to send and what to pass on.
 
 use std::{
     any::Any,
@@ -59,6 +59,8 @@ pub(super) struct Context {
     body_bytes: u64,
     failure: Option<UpstreamFailure>,
     refusal: Option<Refusal>,
+    /// An answer of our own was sent in place of the app's.
+    answered: bool,
 }
 
 impl Forward {
@@ -104,6 +106,7 @@ impl ProxyHttp for Forward {
             body_bytes: 0,
             failure: None,
             refusal: None,
+            answered: false,
         }
     }
 
@@ -132,11 +135,7 @@ impl ProxyHttp for Forward {
             let failure = *ctx.failure.get_or_insert(UpstreamFailure::Resolve);
             return Err(Error::new_up(ErrorType::HTTPStatus(failure.status())));
         };
-        let mut peer = origin.peer(address);
-        if ctx.request.as_ref().is_some_and(|request| request.head.asks_for_websocket()) {
-            // Who has upgraded may be silent; the client ends what takes it too long.
-            peer.options.read_timeout = None;
-        }
+        let peer = origin.peer(address);
         Ok(Box::new(if ctx.dead { origin.fresh(&peer) } else { peer }))
     }
 
@@ -199,9 +198,14 @@ impl ProxyHttp for Forward {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         ctx: &mut Context,
     ) -> Result<()> {
+        // The end of an HTTP/2 body may come as an empty frame, which pingora would write as one last chunk before the
+        // last chunk.
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
         ctx.body_bytes += body.as_ref().map_or(0, |body| body.len() as u64);
         if ctx.engine.settings.max_body_bytes.is_some_and(|most| ctx.body_bytes > most) {
             ctx.refusal = Some(Refusal::BodyTooLarge);
@@ -217,28 +221,21 @@ impl ProxyHttp for Forward {
         ctx: &mut Context,
     ) -> Result<()> {
         let Some(request) = &ctx.request else { return no_context() };
-        let upgraded = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
-        if response.status.is_informational() && !upgraded {
-            return Ok(());
-        }
-        let asked = request.head.asks_for_websocket();
-        if !is_coding_known(response) || (upgraded && !asked) {
+        // Nobody who comes this way asks for another protocol.
+        if response.status == http::StatusCode::SWITCHING_PROTOCOLS || !is_coding_known(response) {
             return Err(Error::new_up(ErrorType::InvalidHTTPHeader));
         }
-        ctx.first_byte = ctx.sent.map(|sent| sent.elapsed());
-        if !upgraded {
-            remove_hop_by_hop(response);
-            frame_once(response);
+        if response.status.is_informational() {
+            return Ok(());
         }
+        ctx.first_byte = ctx.sent.map(|sent| sent.elapsed());
+        remove_hop_by_hop(response);
+        frame_once(response);
         // RFC 9110 §2.5: the version is ours, not the origin's.
         response.set_version(http::Version::HTTP_11);
         if request.head.version == Version::Http10 && response.headers.contains_key(http::header::TRANSFER_ENCODING) {
             // RFC 9112 §6.1: the end of the connection ends a body whose length is not known.
             response.remove_header(&http::header::TRANSFER_ENCODING);
-            session.set_keepalive(None);
-        }
-        if asked && !upgraded {
-            // All that the client sends was meant for the other protocol: no request can follow.
             session.set_keepalive(None);
         }
         let mut status = Vec::new();
@@ -267,7 +264,8 @@ impl ProxyHttp for Forward {
         let status = head.status();
         if let Ok(response) = as_pingora(&head, ctx) {
             // Nothing is sent when an answer has begun: the client sees it cut. An error here is a client that left.
-            let _ = session.downstream_session.write_error_response(response, body).await;
+            let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
+            ctx.answered = session.downstream_session.write_error_response(response, body).await.is_ok() && !begun;
         }
         FailToProxy { error_code: status, can_reuse_downstream: false }
     }
@@ -291,8 +289,7 @@ impl ProxyHttp for Forward {
         let Some(request) = &ctx.request else { return };
         let status = session.response_written().map_or(499, |response| response.status.as_u16());
         ctx.engine.state.cache.stats.bypassed(ctx.bypass());
-        // An upgraded connection lives as long as its users like: its duration says nothing about the app.
-        let whole = e.is_none() && status != 101;
+        let whole = e.is_none() || ctx.answered;
         let detail = Some(ctx.bypass().name());
         let error = ctx.failure.map(UpstreamFailure::name);
         let served = Served { status, outcome: Outcome::Bypass, detail, error, upstream: ctx.first_byte, whole };

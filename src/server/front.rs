@@ -150,6 +150,9 @@ impl Connection<'_> {
                         return close(io).await;
                     }
                 }
+                Next::Request(request) if request.head.asks_for_websocket() => {
+                    return self.engine.upgrade(io, self.buf, &request, self.shutdown).await;
+                }
                 Next::Request(request) => match self.forward(io, *request).await {
                     Some(back) => io = back,
                     None => return,
@@ -225,14 +228,15 @@ impl Connection<'_> {
         let body = match request.head.framing {
             Framing::Length(length) => Body::Length(length),
             Framing::Chunked => Body::Chunked(Chunks::new(settings.max_body_bytes)),
-            Framing::None => Body::All,
+            // What has no body does not come this way.
+            Framing::None => Body::Length(0),
         };
         let mut head = Vec::with_capacity(1 << 10);
         request.head.write_to(&mut head);
         let conn = Conn::lend(io, &head, &self.buf.split(), body);
         let mut session = ServerSession::new_http1(Box::new(conn));
         // Who has upgraded may be silent.
-        session.set_read_timeout((!request.head.asks_for_websocket()).then_some(settings.timeouts.write));
+        session.set_read_timeout(Some(settings.timeouts.write));
         session.set_write_timeout(Some(settings.timeouts.write));
         session.set_connection_user_context(Some(Box::new(request)));
         let (stream, _) = self.front.proxy.process_new_http(session, &self.shutdown).await?.consume();

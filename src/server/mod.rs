@@ -12,7 +12,8 @@
 //! 9 profile   one sample per request                                     profile
 //! ```
 //!
-//! Requests with a body and upgrades take pingora's `HttpProxy` instead of steps 3 to 8 (`forward`).
+//! Requests with a body take pingora's `HttpProxy` instead of steps 3 to 8 (`forward`), upgrades to WebSocket a tunnel of
+//! their own (`upgrade`).
 
 pub mod access_log;
 mod alone;
@@ -34,6 +35,7 @@ mod resolve;
 mod settings;
 mod share;
 mod tls;
+mod upgrade;
 mod upstream;
 
 use std::sync::Arc;
@@ -207,7 +209,8 @@ impl Engine {
             duration,
             upstream_first_byte: served.upstream,
             bytes,
-            aborted: !served.whole,
+            // A tunnel lives as long as its users like: its duration says nothing about the app.
+            aborted: !served.whole || served.status == 101,
         });
     }
 }

@@ -10,8 +10,11 @@ use std::{
 
 use bytes::Bytes;
 use pingora_core::{
-    connectors::{ConnectorOptions, http::Connector},
-    protocols::http::client::HttpSession,
+    connectors::{ConnectorOptions, TransportConnector, http::Connector},
+    protocols::{
+        Stream,
+        http::{client::HttpSession, v1},
+    },
     upstreams::peer::{HttpPeer, Peer as _},
 };
 use pingora_error::{Error, ErrorType, RetryType};
@@ -35,6 +38,7 @@ const MAX_INTERIM: usize = 16;
 /// The app, and the connections to it.
 pub(super) struct Origin {
     connector: Connector,
+    transport: TransportConnector,
     pub(super) addresses: Arc<Addresses>,
     timeouts: Timeouts,
     fresh: AtomicU64,
@@ -53,6 +57,7 @@ pub(super) struct Awaiting {
     session: HttpSession,
     peer: HttpPeer,
     head_only: bool,
+    single_use: bool,
     requested: Instant,
     interim: usize,
 }
@@ -65,8 +70,8 @@ pub(super) struct Exchange {
     pub(super) head: ResponseHead,
     /// Whether the message itself says where it ends, so that a cut can be told from the end.
     pub(super) framed: bool,
-    /// It answers HEAD.
-    head_only: bool,
+    /// Its connection is not used again.
+    single_use: bool,
     pub(super) received: Received,
 }
 
@@ -74,6 +79,7 @@ impl Origin {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             connector: Connector::new(Some(ConnectorOptions::new(settings.upstream_connections))),
+            transport: TransportConnector::new(None),
             addresses: Arc::new(Addresses::new(settings.upstream.clone())),
             timeouts: settings.timeouts,
             // Group keys of fresh connections; 0 is the key of the pool.
@@ -126,10 +132,31 @@ impl Origin {
     }
 
     async fn connect(&self, peer: &HttpPeer) -> Result<(HttpSession, bool), UpstreamFailure> {
-        self.connector.get_http_session(peer).await.map_err(|error| match failure(&error) {
-            UpstreamFailure::ConnectTimeout => UpstreamFailure::ConnectTimeout,
-            _ => UpstreamFailure::Connect,
-        })
+        self.connector.get_http_session(peer).await.map_err(|error| connect_failure(&error))
+    }
+
+    /// A new connection to the app, for a protocol that is not pingora's.
+    pub(super) async fn stream(&self) -> Result<Stream, UpstreamFailure> {
+        let mut last = UpstreamFailure::Resolve;
+        for address in self.addresses.candidates().await {
+            match self.transport.new_stream(&self.peer(address)).await {
+                Ok(stream) => {
+                    self.addresses.worked(address);
+                    return Ok(stream);
+                }
+                Err(error) => last = connect_failure(&error),
+            }
+        }
+        Err(last)
+    }
+
+    /// Goes on with a GET that was sent on such a connection, as with any other; the connection is used for it alone.
+    pub(super) async fn resume(&self, stream: Stream) -> Result<Heard, UpstreamFailure> {
+        let mut session = HttpSession::H1(v1::client::HttpSession::new(stream));
+        session.set_read_timeout(Some(self.timeouts.read));
+        let peer = self.peer(([0, 0, 0, 0], 0).into());
+        let requested = Instant::now();
+        Awaiting { session, peer, head_only: false, single_use: true, requested, interim: 0 }.next().await
     }
 
     async fn exchange(
@@ -144,15 +171,14 @@ impl Origin {
         session.write_request_header(Box::new(request.clone())).await?;
         session.finish_request_body().await?;
         let head_only = request.method == http::Method::HEAD;
-        Awaiting { session, peer: peer.clone(), head_only, requested, interim: 0 }.listen().await
+        // Some servers send a body with HEAD all the same; late, it would be taken for the answer to the next request.
+        let single_use = head_only;
+        Awaiting { session, peer: peer.clone(), head_only, single_use, requested, interim: 0 }.listen().await
     }
 
     /// Gives the connection of a finished exchange back to the pool; that of an unfinished one is closed.
-    ///
-    /// So is one that answered HEAD: some servers send a body all the same, and when it comes late it would be taken
-    /// for the answer to the next request.
     pub(super) async fn release(&self, exchange: Exchange) {
-        if exchange.head_only {
+        if exchange.single_use {
             return exchange.abort().await;
         }
         let idle = exchange.peer.idle_timeout();
@@ -181,8 +207,8 @@ impl Awaiting {
                 if may_be_silent {
                     self.session.set_read_timeout(None);
                 }
-                let Self { session, peer, head_only, .. } = self;
-                return Ok(Heard::Final(Exchange { session, peer, head, framed, head_only, received }));
+                let Self { session, peer, single_use, .. } = self;
+                return Ok(Heard::Final(Exchange { session, peer, head, framed, single_use, received }));
             }
             self.interim += 1;
             // 101: nobody asked for another protocol.
@@ -236,6 +262,14 @@ impl From<Box<Error>> for Failed {
         // pingora marks so what may be the end of an idle connection. Read timeouts and malformed answers are not.
         let unanswered = error.retry == RetryType::ReusedOnly || *error.etype() == ErrorType::WriteError;
         Self { why, unanswered }
+    }
+}
+
+/// The same, of a connection that could not be made.
+fn connect_failure(error: &Error) -> UpstreamFailure {
+    match failure(error) {
+        UpstreamFailure::ConnectTimeout => UpstreamFailure::ConnectTimeout,
+        _ => UpstreamFailure::Connect,
     }
 }
 

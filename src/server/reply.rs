@@ -128,6 +128,12 @@ impl<'a> H1Reply<'a> {
         }
     }
 
+    /// Makes the answer its connection's last.
+    pub(super) fn last(mut self) -> Self {
+        self.keep_alive = false;
+        self
+    }
+
     /// Whether the connection can take another request after this answer.
     pub(super) fn keeps_alive(&self) -> bool {
         self.keep_alive

@@ -1,7 +1,6 @@
 //! Real apps and real clients, as `make test` installs them under `target/apps`.
 
 use std::{
-    collections::VecDeque,
     ffi::OsStr,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
@@ -166,45 +165,20 @@ pub(crate) fn run(command: Command, job: &Value) -> impl Future<Output = Value> 
 pub(crate) struct Socket {
     said: ChildStdin,
     heard: Lines<AsyncBufReader<ChildStdout>>,
-    /// What came before the first pong.
-    early: VecDeque<Value>,
     _child: tokio::process::Child,
 }
 
 impl Socket {
     /// Connects; the handshake must agree on this subprotocol, which may be empty.
-    ///
-    /// pingora 0.9.1 ends one tunnel in some hundreds as soon as it is there, when the app's 101 overtakes the end of
-    /// the request's empty body (its issue 946). Until that is fixed a test does what clients do: it connects again.
     pub(crate) async fn open(url: &str, protocol: &str) -> Self {
-        const TRIES: usize = 5;
-        for _ in 0..TRIES {
-            let mut socket = Self::connect(url, protocol);
-            assert_eq!(socket.hear().await, json!({ "open": protocol }), "{url}");
-            socket.say(json!({ "ping": "" })).await;
-            let mut early = VecDeque::new();
-            loop {
-                let event = socket.hear().await;
-                if event == json!({ "pong": "" }) {
-                    socket.early = early;
-                    return socket;
-                }
-                if event["close"] == 1006 {
-                    break;
-                }
-                early.push_back(event);
-            }
-        }
-        panic!("{url} was closed at once, {TRIES} times");
-    }
-
-    fn connect(url: &str, protocol: &str) -> Self {
         let mut command = AsyncCommand::from(node("clients", source("tests/apps/clients/socket.cjs")));
         command.args([url, protocol]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{error}: {command:?}"));
         let said = child.stdin.take().expect("a pipe was asked for");
         let heard = AsyncBufReader::new(child.stdout.take().expect("a pipe was asked for")).lines();
-        Self { said, heard, early: VecDeque::new(), _child: child }
+        let mut socket = Self { said, heard, _child: child };
+        assert_eq!(socket.hear().await, json!({ "open": protocol }), "{url}");
+        socket
     }
 
     pub(crate) async fn say(&mut self, message: Value) {
@@ -214,9 +188,6 @@ impl Socket {
 
     /// The next event.
     pub(crate) async fn hear(&mut self) -> Value {
-        if let Some(event) = self.early.pop_front() {
-            return event;
-        }
         let line = within("a WebSocket's next event", self.heard.next_line()).await.expect("its output is text");
         let line = line.expect("an event before the WebSocket's end");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))

@@ -60,10 +60,6 @@ fn cases() -> Vec<Value> {
     ]
 }
 
-/// What does not work in this version: a body over HTTP/2 without a length, whose end comes in an empty frame of its own,
-/// is ended twice towards the app, which takes the second end for a malformed request.
-const NOT_YET: [(&str, &str); 1] = [("h2", "upload in chunks")];
-
 /// Runs a client before the app itself and, for each protocol, before a sidecar of its own.
 async fn compare(client: impl Fn() -> Command, protocols: &[Protocol], leave_out: &[(&str, &str)]) {
     let express = Program::express();
@@ -179,13 +175,13 @@ async fn httpx_is_answered_the_same() {
         encrypted("http/1.1", "http/1.1", Some("1.1")),
         encrypted("h2", "http/1.1", Some("2")),
     ];
-    compare(|| python("clients", script("httpx_client.py")), &protocols, &NOT_YET).await;
+    compare(|| python("clients", script("httpx_client.py")), &protocols, &[]).await;
 }
 
 #[tokio::test]
 async fn fetch_of_undici_is_answered_the_same() {
     let protocols = [plain("fetch", "fetch", None), encrypted("fetch", "fetch", None), encrypted("h2", "fetch", None)];
-    compare(|| node("clients", script("undici.cjs")), &protocols, &NOT_YET).await;
+    compare(|| node("clients", script("undici.cjs")), &protocols, &[]).await;
 }
 
 #[tokio::test]

@@ -311,3 +311,16 @@ async fn statuses_and_reasons_pass_unchanged() {
         client.send(post(&format!("/{code}"), "body")).await.assert_status(code).assert_body("");
     }
 }
+
+#[tokio::test]
+async fn body_over_http2_ends_once() {
+    let origin = Origin::new().otherwise(|received: &Received| ok(&received.body)).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    let h2 = sidecar.h2c().await;
+    let body = noise(100_000);
+    for _ in 0..2 {
+        // Its end comes in an empty frame of its own.
+        h2.send(post("/", "").chunks([&body[..], b""])).await.assert_status(200).assert_body(&body);
+    }
+    assert_eq!(origin.last().nth, 1, "the same connection to the app");
+}

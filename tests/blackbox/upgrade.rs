@@ -5,7 +5,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::common::{Client, Held, Origin, Received, Sidecar, get, ok, within};
+use crate::common::{Client, Held, Origin, Received, Sidecar, get, ok, raw, within};
 
 const ASKING: &str = "Host: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
@@ -103,4 +103,28 @@ async fn requests_that_cannot_be_upgraded_are_plain_requests() {
         assert_eq!(origin.last().target, "/next");
     }
     sidecar.send(get("/")).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn every_connection_that_was_upgraded_stays() {
+    let accepted = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let origin = Origin::new().otherwise(raw(accepted).part("hello").hang()).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    for nth in 0..500 {
+        let mut client = sidecar.client().await;
+        let ask = get("/").header("Connection", "Upgrade").header("Upgrade", "websocket");
+        let mut answer = client.begin(ask.header("Sec-WebSocket-Version", "13")).await;
+        answer.so_far().assert_status(101);
+        assert_eq!(answer.at_least(5).await.text(), "hello", "number {nth}");
+    }
+}
+
+#[tokio::test]
+async fn app_that_does_not_answer_an_upgrade_is_a_504_and_one_that_is_away_a_502() {
+    let origin = Origin::new().otherwise(ok("").hang_before_head()).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).config("[server.timeouts]\nread = \"300ms\"").start().await;
+    let ask = || get("/").header("Connection", "Upgrade").header("Upgrade", "websocket");
+    sidecar.send(ask()).await.assert_status(504).assert_field("connection", "close");
+    origin.stop().await;
+    sidecar.send(ask()).await.assert_status(502).assert_field("connection", "close");
 }

@@ -79,7 +79,8 @@ impl Settings {
         match self.which {
             Which::Off => false,
             Which::All => true,
-            Which::Errors => status >= 500 || aborted || duration >= self.slow,
+            // A tunnel lives as long as its users like.
+            Which::Errors => status >= 500 || aborted || (duration >= self.slow && status != 101),
         }
     }
 }

@@ -13,19 +13,10 @@ events.onmessage = async ({ data }) => {
   if (data === "open") await fetch(`/tell/${topic}`, { method: "POST", body: "asked for" });
 };
 
-// Connects again when the connection is lost before anything came.
-function talk() {
-  let heard = false;
-  const socket = new WebSocket(`${location.origin.replace("http", "ws")}/echo`);
-  socket.onopen = () => socket.send("hello");
-  socket.onmessage = ({ data }) => {
-    heard = true;
-    show("socket", `[${data}]`);
-    socket.send("leave");
-  };
-  socket.onclose = ({ code, reason }) => {
-    if (code === 1006 && !heard) talk();
-    else show("socket", `[${code} ${reason}]`);
-  };
-}
-talk();
+const socket = new WebSocket(`${location.origin.replace("http", "ws")}/echo`);
+socket.onopen = () => socket.send("hello");
+socket.onmessage = ({ data }) => {
+  show("socket", `[${data}]`);
+  socket.send("leave");
+};
+socket.onclose = ({ code, reason }) => show("socket", `[${code} ${reason}]`);
