@@ -54,8 +54,12 @@ pub fn admit(request: &RequestHead, policy: &Policy) -> Result<(), Bypass> {
         return Err(Bypass::Method);
     }
     // What a body with GET means is not defined (RFC 9110 §9.3.1), so it cannot be part of a key.
-    if request.framing != Framing::None || request.asks_for_upgrade() {
+    if request.framing != Framing::None {
         return Err(Bypass::Body);
+    }
+    // RFC 9110 §7.8: the answer may be another protocol.
+    if request.asks_for_upgrade() {
+        return Err(Bypass::Upgrade);
     }
     if !policy.cache {
         return Err(Bypass::Disabled);

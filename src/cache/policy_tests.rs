@@ -66,7 +66,7 @@ table! {
     unknown_method_is_not: admitted("get /", "") => Err(Bypass::Method);
     get_with_a_body_is_not: admitted("GET /", "Content-Length: 1\r\n") => Err(Bypass::Body);
     get_with_an_empty_body_is: admitted("GET /", "Content-Length: 0\r\n") => Ok(());
-    upgrade_is_not: admitted("GET /", "Connection: upgrade\r\nUpgrade: websocket\r\n") => Err(Bypass::Body);
+    upgrade_is_not: admitted("GET /", "Connection: upgrade\r\nUpgrade: websocket\r\n") => Err(Bypass::Upgrade);
     request_no_store_is_not: admitted("GET /", "Cache-Control: no-store\r\n") => Err(Bypass::RequestNoStore);
     request_no_cache_is: admitted("GET /", "Cache-Control: no-cache\r\n") => Ok(());
     range_is_not: admitted("GET /", "Range: bytes=0-1\r\n") => Err(Bypass::Conditional);

@@ -46,8 +46,10 @@ words! {
     Bypass {
         /// Not GET or HEAD.
         Method = "method",
-        /// The request has a body, or asks for an upgrade.
+        /// The request has a body.
         Body = "body",
+        /// The request asks for another protocol.
+        Upgrade = "upgrade",
         /// The route says `cache = false`, or the store is switched off.
         Disabled = "disabled",
         /// The request has a cookie that counts and what is stored is not declared public.

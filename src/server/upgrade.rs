@@ -56,7 +56,7 @@ impl Engine {
         stopping: watch::Receiver<bool>,
     ) {
         let _in_flight = self.state.traffic.in_flight.enter();
-        self.state.cache.stats.bypassed(Bypass::Body);
+        self.state.cache.stats.bypassed(Bypass::Upgrade);
         let requested = Instant::now();
         let (mut upstream, word) = match self.ask_to_upgrade(request, &mut io, &mut ahead).await {
             Ok((upstream, word)) => (Some(upstream), word),
@@ -65,7 +65,7 @@ impl Engine {
         let first_byte = Some(requested.elapsed());
         let (served, bytes) = match (word, &mut upstream) {
             (Word::Agreed(head, rest), Some(upstream)) => {
-                let status = CacheStatus::Bypassed(Bypass::Body);
+                let status = CacheStatus::Bypassed(Bypass::Upgrade);
                 let bytes = self.tunnel(request, &head, &mut io, upstream, &ahead, &rest, status).await;
                 let (outcome, detail) = (Outcome::Bypass, status.detail());
                 (Served { status: 101, outcome, detail, error: None, upstream: first_byte, whole: true }, bytes)
@@ -144,7 +144,7 @@ impl Engine {
         upstream: Option<Stream>,
         reply: &mut H1Reply<'_>,
     ) -> Served {
-        let status = CacheStatus::Bypassed(Bypass::Body);
+        let status = CacheStatus::Bypassed(Bypass::Upgrade);
         let failure = match (word, upstream) {
             (Word::Left, _) => return Served::nothing(Outcome::Bypass),
             (Word::Declined(answer), Some(upstream)) => {
