@@ -9,10 +9,10 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 
 use crate::{
@@ -21,15 +21,13 @@ use crate::{
     config::Config,
     profile::Profiler,
     route::Routes,
-    server::{self, Front, Upstream},
+    server::{self, Front},
     state::{Draining, State},
     traffic::Traffic,
 };
 
 /// How often the drain looks whether anything is still open.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
-/// How long the first look at the app may take; it only decides what the log says.
-const UPSTREAM_LOOK: Duration = Duration::from_secs(2);
 /// What is left of the tasks when the process ends is given this long.
 const RUNTIME_END: Duration = Duration::from_millis(200);
 
@@ -94,7 +92,7 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
     let state = build(&config);
     count_panics(&state);
     let cannot_listen = |(address, error): (SocketAddr, io::Error)| format!("cannot listen on {address}: {error}");
-    let (drain, upstream) = (config.server.timeouts.drain, config.server.upstream.clone());
+    let drain = config.server.timeouts.drain;
     let front = Front::bind(config.server).map_err(cannot_listen)?;
     let admin = server::bind(config.admin.listen)
         .and_then(TcpListener::from_std)
@@ -111,7 +109,6 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
     }
     println!("pacecar: admin on http://{admin_address}");
     println!("pacecar: ready");
-    tokio::spawn(look_at(upstream));
 
     signals.stop().await;
     state.draining.begin();
@@ -145,14 +142,6 @@ async fn drained(state: &State, accepting: tokio::task::JoinHandle<()>, at_most:
         () = sleep_until(deadline) => {
             tracing::warn!(connections = state.traffic.connections.value(), "drain time is over; closing what is left");
         }
-    }
-}
-
-/// Says at the start if the app is not there yet; requests are answered 502 until it is.
-async fn look_at(upstream: Upstream) {
-    let connected = timeout(UPSTREAM_LOOK, TcpStream::connect((upstream.host.as_str(), upstream.port))).await;
-    if !matches!(connected, Ok(Ok(_))) {
-        tracing::warn!(%upstream, "nothing listens there yet; requests get 502 until the app does");
     }
 }
 

@@ -78,6 +78,8 @@ pub(super) struct State {
     pub(super) room: Room,
     /// Interim responses, in order; the origin bounds them.
     pub(super) interim: Vec<ResponseHead>,
+    /// The app is asked; before, the flight waits for its turn.
+    pub(super) asked: bool,
     pub(super) answered: Option<Arc<Answered>>,
     /// The chunks not yet dropped; `dropped` came before them.
     pub(super) chunks: VecDeque<Bytes>,
@@ -196,6 +198,7 @@ impl State {
         Self {
             room,
             interim: Vec::new(),
+            asked: false,
             answered: None,
             chunks: VecDeque::new(),
             dropped: 0,
@@ -246,6 +249,11 @@ impl Reader {
     /// Whether this request began the flight.
     pub(super) fn began(&self) -> bool {
         self.number == 0
+    }
+
+    /// Whether the app was asked; before, the flight waits for its turn, as any other request would.
+    pub(super) fn is_asked(&self) -> bool {
+        self.flight.state.lock().asked
     }
 
     /// Waits for the head, or for an interim response before it. Safe to cancel.

@@ -21,9 +21,9 @@ use crate::{
 use super::{
     Engine,
     chunks::Chunks,
-    conn::{Body, Conn, close},
+    conn::{Body, Conn, close, left},
     context::Request,
-    forward::Forward,
+    forward::{Forward, Handed},
     h2::H2Door,
     problem,
     reply::{H1Reply, Reply},
@@ -211,8 +211,13 @@ impl Connection<'_> {
     }
 
     /// Has pingora's `HttpProxy` pass a request on; the connection comes back if it can take another.
-    async fn forward(&mut self, io: Stream, request: Request) -> Option<Stream> {
-        let settings = &self.front.engine.settings;
+    async fn forward(&mut self, mut io: Stream, request: Request) -> Option<Stream> {
+        let engine = &self.front.engine;
+        let waited = {
+            let _in_flight = engine.state.traffic.in_flight.enter();
+            engine.origin.slots.enter_unless(left(&mut io, &mut self.buf)).await
+        };
+        let settings = &engine.settings;
         let body = match request.head.framing {
             Framing::Length(length) => Body::Length(length),
             Framing::Chunked => Body::Chunked(Chunks::new(settings.max_body_bytes)),
@@ -224,7 +229,7 @@ impl Connection<'_> {
         let mut session = ServerSession::new_http1(Box::new(conn));
         session.set_read_timeout(Some(settings.timeouts.write));
         session.set_write_timeout(Some(settings.timeouts.write));
-        session.set_connection_user_context(Some(Box::new(request)));
+        session.set_connection_user_context(Some(Box::new(Handed { request, waited })));
         let (stream, _) = self.front.proxy.process_new_http(session, &self.shutdown).await?.consume();
         let conn = stream.into_any().downcast::<Conn>().ok()?;
         let (io, kept) = conn.take_back()?;

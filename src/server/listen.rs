@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::state::State;
 
 use super::{
-    Engine, Settings, Tls,
+    Engine, Settings, Tls, dial,
     forward::Forward,
     front::{ByAddress, FrontDoor},
     h2::H2Door,
@@ -86,9 +86,12 @@ impl Front {
     /// The sender must live as long as connections are served.
     ///
     /// # Errors
-    /// When the certificate or its key cannot be used.
+    /// When the certificate or its key cannot be used, or the authorities that the app's certificate is to be of.
     pub fn serve(self, state: Arc<State>, stop: watch::Receiver<bool>) -> Result<tokio::task::JoinHandle<()>, String> {
+        dial::check_authorities(&self.settings)?;
         let engine = Arc::new(Engine::new(state, self.settings.clone()));
+        let looking = engine.clone();
+        tokio::spawn(async move { looking.origin.dialer.look().await });
         let proxy = Arc::new(Forward::proxy(engine.clone()));
         let h2 = Arc::new(H2Door::new(engine.clone(), proxy.clone()));
         let door = FrontDoor { engine, proxy, h2, by_address: Arc::new(ByAddress::default()) };

@@ -18,6 +18,7 @@ mod alone;
 mod chunks;
 mod conn;
 mod context;
+mod dial;
 mod fill;
 mod flight;
 mod forward;
@@ -26,11 +27,13 @@ mod h2;
 mod listen;
 mod origin;
 mod pilot;
+mod presence;
 mod problem;
 mod reply;
 mod resolve;
 mod settings;
 mod share;
+mod slots;
 mod tls;
 mod upstream;
 
@@ -49,7 +52,7 @@ use crate::{
 };
 
 pub use listen::{Front, bind};
-pub use settings::{Limits, Settings, Timeouts, Tls, Upstream};
+pub use settings::{Limits, Protocol, Settings, Timeouts, Tls, Upstream};
 
 use self::{
     context::Request,
@@ -98,10 +101,10 @@ impl Engine {
         let flights = Arc::new(Flights::new(cache.max_bytes, cache.max_object_bytes));
         let sending = Sending {
             host: settings.host.clone(),
-            authority: settings.upstream.to_string(),
+            authority: settings.upstream.authority(),
             trusted_proxies: settings.trusted_proxies.clone(),
         };
-        Self { origin: Origin::new(&settings), flights, sending, settings, state }
+        Self { origin: Origin::new(&settings, &state.traffic), flights, sending, settings, state }
     }
 
     /// Answers one request that passed the front door and has no body.

@@ -89,17 +89,25 @@ impl Engine {
     }
 
     /// Waits for a flight's head, as long as the client does; interim responses are passed on at once. Who waits for
-    /// another's fetch does so for `lock_timeout`.
+    /// another's fetch does so for `lock_timeout`; as long as that one has not had its turn at the app, to ask alone
+    /// would only make the queue longer.
     async fn answer<R: Reply>(&self, reader: &mut Reader, reply: &mut R) -> Waited {
         let began = reader.began();
-        let patience = tokio::time::sleep(self.state.cache.settings().lock_timeout);
+        let lock_timeout = self.state.cache.settings().lock_timeout;
+        let patience = tokio::time::sleep(lock_timeout);
         tokio::pin!(patience);
         loop {
             let answer = tokio::select! {
                 biased;
                 answer = reader.answer() => answer,
                 () = reply.left() => return Waited::Left,
-                () = &mut patience, if !began => return Waited::TooLong,
+                () = &mut patience, if !began => {
+                    if reader.is_asked() {
+                        return Waited::TooLong;
+                    }
+                    patience.as_mut().reset(tokio::time::Instant::now() + lock_timeout);
+                    continue;
+                }
             };
             match answer {
                 Answer::Interim(head) if reply.interim(&head).await.is_ok() => {}

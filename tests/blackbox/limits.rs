@@ -9,23 +9,6 @@ use tokio::{
 
 use crate::common::{App, Client, Origin, Sidecar, Upstream, get, noise, ok, post, within};
 
-/// What the admin port counts under this name.
-async fn metric(sidecar: &Sidecar, name: &str) -> f64 {
-    let text = sidecar.admin("/metrics").await.text();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).expect("a metric of this name");
-    line.parse().unwrap()
-}
-
-/// Waits until a figure has this value.
-async fn becomes(sidecar: &Sidecar, name: &str, value: f64) {
-    within(format!("{name} to be {value}"), async {
-        while metric(sidecar, name).await != value {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-}
-
 /// Whether a new connection is closed without a word.
 async fn is_turned_away(address: SocketAddr) -> bool {
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -46,11 +29,11 @@ async fn connections_over_the_limit_are_turned_away_and_counted() {
             open.push(client);
         }
         assert!(is_turned_away(sidecar.addr()).await, "a fourth connection under {limit}");
-        assert_eq!(metric(&sidecar, "pacecar_connections_refused_total").await, 1.0);
+        assert_eq!(sidecar.metric("pacecar_connections_refused_total").await, 1.0);
         // Those that are in are served as before, and a place that becomes free is given away.
         open[0].get("/").await.assert_status(200);
         drop(open.pop());
-        becomes(&sidecar, "pacecar_connections", 2.0).await;
+        sidecar.until_metric("pacecar_connections", 2.0).await;
         sidecar.get("/").await.assert_status(200);
     }
 }
@@ -70,8 +53,8 @@ async fn client_that_takes_nothing_is_cut_at_the_write_timeout() {
             let mut client = sidecar.client().await;
             let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", sidecar.addr());
             client.send_bytes(request).await;
-            becomes(&sidecar, "pacecar_http_requests_in_flight", 1.0).await;
-            becomes(&sidecar, "pacecar_http_requests_in_flight", 0.0).await;
+            sidecar.until_metric("pacecar_http_requests_in_flight", 1.0).await;
+            sidecar.until_metric("pacecar_http_requests_in_flight", 0.0).await;
             client.answer("GET").await.assert_status(200).assert_cut();
         }
     }
@@ -126,7 +109,7 @@ async fn app_that_does_not_accept_is_a_504_at_the_connect_timeout() {
         sidecar.send(request).await.assert_status(504).assert_complete();
     }
     let errors = "pacecar_upstream_errors_total{reason=\"connect-timeout\"}";
-    assert_eq!(metric(&sidecar, errors).await, 2.0);
+    assert_eq!(sidecar.metric(errors).await, 2.0);
 }
 
 #[tokio::test]

@@ -13,3 +13,5 @@ mod front_door;
 mod harness;
 mod herd;
 mod limits;
+mod queue;
+mod upstreams;
