@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -43,7 +43,7 @@ impl Pilot {
 
     /// Says that the app is asked from now on, no longer only waited for.
     pub(super) fn asked(&self) {
-        self.flight.state.lock().asked = true;
+        self.flight.state.lock().asked = Some(Instant::now());
     }
 
     /// Waits until nobody waits for the answer any more. Then the flight is in the table no longer, so that nobody

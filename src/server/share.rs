@@ -1,6 +1,6 @@
 //! Misses that are shared: a request joins the fetch of whoever asks for the same, or begins it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
@@ -89,8 +89,8 @@ impl Engine {
     }
 
     /// Waits for a flight's head, as long as the client does; interim responses are passed on at once. Who waits for
-    /// another's fetch does so for `lock_timeout`; as long as that one has not had its turn at the app, to ask alone
-    /// would only make the queue longer.
+    /// another's fetch does so for `lock_timeout`, counted from when the app is asked: as long as that one waits for its
+    /// turn, to ask alone would only make the queue longer.
     async fn answer<R: Reply>(&self, reader: &mut Reader, reply: &mut R) -> Waited {
         let began = reader.began();
         let lock_timeout = self.state.cache.settings().lock_timeout;
@@ -102,10 +102,12 @@ impl Engine {
                 answer = reader.answer() => answer,
                 () = reply.left() => return Waited::Left,
                 () = &mut patience, if !began => {
-                    if reader.is_asked() {
+                    let now = Instant::now();
+                    let until = reader.asked().unwrap_or(now) + lock_timeout;
+                    if until <= now {
                         return Waited::TooLong;
                     }
-                    patience.as_mut().reset(tokio::time::Instant::now() + lock_timeout);
+                    patience.as_mut().reset(until.into());
                     continue;
                 }
             };

@@ -149,7 +149,7 @@ async fn hits_never_wait() {
 async fn requests_for_the_same_take_one_place() {
     let gate = Gate::new();
     let origin = origin(&gate).await;
-    let builder = Sidecar::in_front_of(&origin).server("upstream_concurrency = 2\nupstream_queue = 1");
+    let builder = Sidecar::in_front_of(&origin).server("upstream_concurrency = 2");
     // Far shorter than they will wait: nobody goes to the queue alone because of it.
     let sidecar = builder.config("[cache]\nlock_timeout = \"1ms\"").start().await;
     let _busy = two_at_the_app(&sidecar, &gate).await;
@@ -162,12 +162,14 @@ async fn requests_for_the_same_take_one_place() {
     // One of them leaves, and it may be the one that the fetch was begun for: the others still want it.
     drop(same.remove(0));
     sidecar.until_metric("pacecar_http_requests_in_flight", 6.0).await;
-    assert_eq!(sidecar.metric(QUEUED).await, 1.0);
+    // Each look takes about as long as their patience.
+    for _ in 0..20 {
+        assert_eq!(sidecar.metric(QUEUED).await, 1.0);
+    }
     gate.open();
     for mut client in same {
         client.answer("GET").await.assert_status(200).assert_body("fine");
     }
-    assert_eq!(sidecar.metric(FULL).await, 0.0);
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+use super::within;
+
 /// A connection of any kind.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
     /// Ends with a reset when it is closed, where the kind of connection knows that.
@@ -71,12 +73,19 @@ impl Place {
     }
 
     /// Holds the place without listening, so that nobody else is given it meanwhile.
-    pub(crate) fn hold(&self) -> Option<TcpSocket> {
+    pub(crate) async fn hold(&self) -> Option<TcpSocket> {
         match self {
             Self::Tcp(address, _) => {
                 let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
                 socket.set_reuseaddr(true).unwrap();
-                socket.bind(*address).expect("the port was the origin's a moment ago");
+                // A program that another test is starting has a copy of every socket until it runs.
+                within(format!("{address} to be free"), async {
+                    while let Err(error) = socket.bind(*address) {
+                        assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "the port was the origin's a moment ago");
+                        tokio::task::yield_now().await;
+                    }
+                })
+                .await;
                 Some(socket)
             }
             Self::Unix(path) => {

@@ -196,7 +196,8 @@ impl Origin {
         let State::Running(running) = running else { panic!("the origin is not running") };
         running.abort();
         let _ = running.await;
-        *self.state.lock().unwrap() = State::Stopped(self.place.hold());
+        let held = self.place.hold().await;
+        *self.state.lock().unwrap() = State::Stopped(held);
     }
 
     /// Listens again, on the same port and with the same script and log.
