@@ -9,10 +9,10 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
-    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         reload::{Look, keep_until_restart},
     },
     profile::Profiler,
-    server::{self, Front, Running, Upstream},
+    server::{self, Front, Running},
     state::{Draining, Reloads, State},
     traffic::Traffic,
 };
@@ -32,8 +32,6 @@ use crate::{
 const FILE_LOOK: Duration = Duration::from_secs(1);
 /// How often the drain looks whether anything is still open.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
-/// How long the first look at the app may take; it only decides what the log says.
-const UPSTREAM_LOOK: Duration = Duration::from_secs(2);
 /// What is left of the tasks when the process ends is given this long.
 const RUNTIME_END: Duration = Duration::from_millis(200);
 
@@ -116,8 +114,6 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     }
     println!("pacecar: admin on http://{admin_address}");
     println!("pacecar: ready");
-    tokio::spawn(look_at(config.server.upstream.clone()));
-
     let mut reloader = Reloader { state: state.clone(), front, running: config, sources };
     reloader.until_told_to_stop(looked, &mut signals).await;
     let (front, drain) = (reloader.front, reloader.running.server.timeouts.drain);
@@ -233,14 +229,6 @@ async fn drained(state: &State, front: Running, at_most: Duration) {
         () = sleep_until(deadline) => {
             tracing::warn!(connections = state.traffic.connections.value(), "drain time is over; closing what is left");
         }
-    }
-}
-
-/// Says at the start if the app is not there yet; requests are answered 502 until it is.
-async fn look_at(upstream: Upstream) {
-    let connected = timeout(UPSTREAM_LOOK, TcpStream::connect((upstream.host.as_str(), upstream.port))).await;
-    if !matches!(connected, Ok(Ok(_))) {
-        tracing::warn!(%upstream, "nothing listens there yet; requests get 502 until the app does");
     }
 }
 

@@ -29,6 +29,12 @@ impl Gauge {
         Entered(self.clone())
     }
 
+    /// Counts one up like [`Gauge::enter`], unless the value has reached `limit`.
+    pub fn enter_below(self: &std::sync::Arc<Self>, limit: u64) -> Option<Entered> {
+        let entered = self.0.fetch_update(Relaxed, Relaxed, |value| (value < limit).then_some(value + 1));
+        entered.is_ok().then(|| Entered(self.clone()))
+    }
+
     /// The value now.
     pub fn value(&self) -> u64 {
         self.0.load(Relaxed)
@@ -57,18 +63,33 @@ pub enum UpstreamFailure {
     Connect,
     /// It did not accept the connection in time.
     ConnectTimeout,
+    /// TLS could not be agreed on: most often, its certificate is not for its name or of an authority not trusted here.
+    Tls,
     /// It was silent for longer than the read timeout, or did not take our bytes within the write timeout.
     Timeout,
     /// It closed the connection before its answer was complete.
     Closed,
     /// What it sent is not an HTTP response.
     Malformed,
+    /// It was not asked: it has as many requests as it may, and so many wait that no other may.
+    QueueFull,
+    /// It was not asked: the request has waited for its turn for too long.
+    QueueTimeout,
 }
 
 impl UpstreamFailure {
     /// Every failure, in the order of their counters.
-    pub const ALL: [Self; 6] =
-        [Self::Resolve, Self::Connect, Self::ConnectTimeout, Self::Timeout, Self::Closed, Self::Malformed];
+    pub const ALL: [Self; 9] = [
+        Self::Resolve,
+        Self::Connect,
+        Self::ConnectTimeout,
+        Self::Tls,
+        Self::Timeout,
+        Self::Closed,
+        Self::Malformed,
+        Self::QueueFull,
+        Self::QueueTimeout,
+    ];
 
     /// The word for it in logs, JSON and metrics.
     pub fn name(self) -> &'static str {
@@ -76,15 +97,25 @@ impl UpstreamFailure {
             Self::Resolve => "resolve",
             Self::Connect => "connect",
             Self::ConnectTimeout => "connect-timeout",
+            Self::Tls => "tls",
             Self::Timeout => "timeout",
             Self::Closed => "closed",
             Self::Malformed => "malformed",
+            Self::QueueFull => "queue-full",
+            Self::QueueTimeout => "queue-timeout",
         }
     }
 
-    /// The status that the client is answered with: 504 for silence, 502 for the rest (RFC 9110 §15.6.3, §15.6.5).
+    /// Whether the origin was not even asked, to spare it.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::QueueFull | Self::QueueTimeout)
+    }
+
+    /// The status that the client is answered with: 503 where the origin was spared, 504 for silence, 502 for the rest
+    /// (RFC 9110 §15.6.3 to §15.6.5).
     pub fn status(self) -> u16 {
         match self {
+            Self::QueueFull | Self::QueueTimeout => 503,
             Self::ConnectTimeout | Self::Timeout => 504,
             _ => 502,
         }
@@ -104,6 +135,10 @@ pub struct Traffic {
     pub in_flight: std::sync::Arc<Gauge>,
     /// Requests refused by the front door, in the order of [`REFUSED_STATUSES`].
     refused: [Counter; REFUSED_STATUSES.len()],
+    /// Requests that the origin is working on, until the end of their answers.
+    pub upstream_in_flight: std::sync::Arc<Gauge>,
+    /// Requests that wait for their turn at the origin.
+    pub upstream_queued: std::sync::Arc<Gauge>,
     /// Failures of the origin, in the order of [`UpstreamFailure::ALL`].
     upstream_failures: [Counter; UpstreamFailure::ALL.len()],
     /// Lines of the access log that were dropped or could not be written.
@@ -124,13 +159,22 @@ impl Traffic {
         REFUSED_STATUSES.iter().zip(&self.refused).map(|(status, count)| (*status, count.value()))
     }
 
-    /// Counts a failure of the origin.
+    /// Counts a failure of the origin, or that it was spared a request.
     pub fn upstream_failed(&self, failure: UpstreamFailure) {
         self.upstream_failures[failure as usize].add();
     }
 
     /// Failures of the origin so far, by reason.
     pub fn upstream_failures(&self) -> impl Iterator<Item = (UpstreamFailure, u64)> + '_ {
+        self.unanswered().filter(|(failure, _)| !failure.is_refusal())
+    }
+
+    /// Requests that the origin was spared so far, by reason.
+    pub fn upstream_refused(&self) -> impl Iterator<Item = (UpstreamFailure, u64)> + '_ {
+        self.unanswered().filter(|(failure, _)| failure.is_refusal())
+    }
+
+    fn unanswered(&self) -> impl Iterator<Item = (UpstreamFailure, u64)> + '_ {
         UpstreamFailure::ALL.into_iter().zip(self.upstream_failures.iter().map(Counter::value))
     }
 }

@@ -131,24 +131,22 @@ fn a_file_without_end_is_not_read_to_it() {
 #[test]
 fn a_broken_file_starts_nothing() {
     pacecar(&[]).file("proxy.toml", "[server]\nport = 80\n").refuses(
-        "proxy.toml:2: server.port: unknown key; [server] takes listen, upstream, host, trusted_proxies, \
-             max_connections, max_connections_per_ip, upstream_connections, max_header_bytes, max_headers, \
-             max_target_bytes, max_body_bytes, access_log, access_log_format, access_log_path, tls, timeouts\n",
+        "proxy.toml:2: server.port: unknown key; [server] takes listen, upstream, upstream_ca, host, trusted_proxies, \
+             max_connections, max_connections_per_ip, upstream_connections, upstream_concurrency, upstream_queue, \
+             max_header_bytes, max_headers, max_target_bytes, max_body_bytes, access_log, access_log_format, \
+             access_log_path, tls, timeouts\n",
     );
 }
 
 #[test]
 fn flags_environment_and_file_are_refused_together() {
-    pacecar(&["--upstream", "https://app"])
-        .file("proxy.toml", "mode = \"on\"\n")
-        .env("PACECAR_LISTEN", "here")
-        .refuses(
-            "PACECAR_LISTEN = \"here\": \
+    pacecar(&["--upstream", "fcgi://app"]).file("proxy.toml", "mode = \"on\"\n").env("PACECAR_LISTEN", "here").refuses(
+        "PACECAR_LISTEN = \"here\": \
              expected an address such as \"127.0.0.1:8080\", \"localhost:8080\" or \":8080\"\n\
-             --upstream \"https://app\": expected a URL such as \"http://127.0.0.1:3000\": \
-             this version speaks http:// only, not https://\n\
+             --upstream \"fcgi://app\": expected a URL such as \"http://127.0.0.1:3000\": \
+             http://, https://, h2c:// and unix: are spoken, not fcgi://\n\
              proxy.toml:1: mode: unknown key; the file takes server, admin, cache, route, profile, tasks\n",
-        );
+    );
 }
 
 #[test]
@@ -196,7 +194,7 @@ fn the_printed_configuration_is_printed_again_as_itself() {
 #[test]
 fn the_file_in_this_directory_is_used() {
     let config = pacecar(&["--print-config"]).file("proxy.toml", "server.upstream = \"http://file\"").config();
-    assert_eq!(config.server.upstream.host, "file");
+    assert_eq!(config.server.upstream.to_string(), "http://file:80");
 }
 
 #[test]
@@ -208,8 +206,11 @@ fn a_named_file_is_used_in_place_of_the_one_here() {
             .file("env.toml", "server.upstream = \"http://env\"")
             .env("PACECAR_CONFIG", "env.toml")
     };
-    assert_eq!(run(&["--print-config"]).config().server.upstream.host, "env");
-    assert_eq!(run(&["--print-config", "--config", "flag.toml"]).config().server.upstream.host, "flag");
+    assert_eq!(run(&["--print-config"]).config().server.upstream.to_string(), "http://env:80");
+    assert_eq!(
+        run(&["--print-config", "--config", "flag.toml"]).config().server.upstream.to_string(),
+        "http://flag:80"
+    );
 }
 
 #[test]
@@ -219,12 +220,12 @@ fn flags_beat_the_environment_which_beats_the_file() {
             .file("proxy.toml", "[server]\nlisten = [\":81\", \":82\"]\nupstream = \"http://file\"")
     };
     let with_env = |args: &[&str]| run(args).env("PACECAR_LISTEN", ":83").env("PACECAR_UPSTREAM", "http://env:4");
-    let said = |config: Config| (listens(&config), config.server.upstream.host);
+    let said = |config: Config| (listens(&config), config.server.upstream.to_string());
 
-    assert_eq!(said(run(&[]).config()), ("0.0.0.0:81 0.0.0.0:82".into(), "file".into()));
-    assert_eq!(said(with_env(&[]).config()), ("0.0.0.0:83".into(), "env".into()));
+    assert_eq!(said(run(&[]).config()), ("0.0.0.0:81 0.0.0.0:82".into(), "http://file:80".into()));
+    assert_eq!(said(with_env(&[]).config()), ("0.0.0.0:83".into(), "http://env:4".into()));
     let flags = ["--listen", "localhost:84", "--upstream", "http://flag"];
-    assert_eq!(said(with_env(&flags).config()), ("127.0.0.1:84 [::1]:84".into(), "flag".into()));
+    assert_eq!(said(with_env(&flags).config()), ("127.0.0.1:84 [::1]:84".into(), "http://flag:80".into()));
 }
 
 #[test]

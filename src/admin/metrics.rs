@@ -98,6 +98,15 @@ fn front_door(exposition: &mut Exposition, traffic: &Traffic) {
         "Requests to which the origin gave no complete answer, by reason.",
         traffic.upstream_failures().map(|(failure, count)| counter(&[("reason", failure.name())], count)),
     );
+    let in_flight = traffic.upstream_in_flight.value();
+    exposition.gauge("upstream_in_flight", "Requests that the origin is working on now.", &[], in_flight);
+    let queued = traffic.upstream_queued.value();
+    exposition.gauge("upstream_queued", "Requests that wait for their turn at the origin now.", &[], queued);
+    exposition.counters(
+        "upstream_refused_total",
+        "Requests that the origin was spared, since it had as many as it may have, by reason.",
+        traffic.upstream_refused().map(|(failure, count)| counter(&[("reason", failure.name())], count)),
+    );
     exposition.counter(
         "access_log_dropped_total",
         "Lines of the access log that were dropped since too many waited, or could not be written.",
@@ -196,6 +205,8 @@ mod tests {
             "connections_refused_total",
             "access_log_dropped_total",
             "panics_total",
+            "upstream_in_flight",
+            "upstream_queued",
             "cache_entries",
             "cache_bytes",
             "config_reloads_total{result=\"success\"}",
@@ -209,8 +220,11 @@ mod tests {
         for status in ["400", "408", "413", "414", "417", "431", "501", "505", "508"] {
             expected.push(format!("front_door_refused_total{{status=\"{status}\"}}"));
         }
-        for reason in ["resolve", "connect", "connect-timeout", "timeout", "closed", "malformed"] {
+        for reason in ["resolve", "connect", "connect-timeout", "tls", "timeout", "closed", "malformed"] {
             expected.push(format!("upstream_errors_total{{reason=\"{reason}\"}}"));
+        }
+        for reason in ["queue-full", "queue-timeout"] {
+            expected.push(format!("upstream_refused_total{{reason=\"{reason}\"}}"));
         }
         for result in ["hit", "stale", "revalidated", "miss", "bypass", "collapsed"] {
             expected.push(format!("cache_requests_total{{result=\"{result}\"}}"));
@@ -297,14 +311,20 @@ mod tests {
         let state = empty_state();
         state.traffic.refuse(431);
         state.traffic.upstream_failed(UpstreamFailure::ConnectTimeout);
+        state.traffic.upstream_failed(UpstreamFailure::QueueFull);
         state.traffic.panics.add();
         state.traffic.connections_total.add();
         let _open = state.traffic.connections.enter();
         let _busy = state.traffic.in_flight.enter();
+        let _at_the_origin = state.traffic.upstream_in_flight.enter();
+        let _waiting = state.traffic.upstream_queued.enter();
         let text = text(&state).unwrap();
         for name in [
             "front_door_refused_total{status=\"431\"}",
             "upstream_errors_total{reason=\"connect-timeout\"}",
+            "upstream_refused_total{reason=\"queue-full\"}",
+            "upstream_in_flight",
+            "upstream_queued",
             "panics_total",
             "connections_total",
             "connections",

@@ -1,14 +1,17 @@
 //! Where to listen, where the app is, and which networks are trusted.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::unix,
+};
 
 use ipnet::IpNet;
+use rustls::pki_types::ServerName;
 
 use super::problem::Fault;
-use crate::server::Upstream;
+use crate::server::{Protocol, Upstream};
 
-/// The port of an `http://` URL that names none (RFC 9110 §4.2.1).
-const HTTP_PORT: u16 = 80;
+const PROTOCOLS: [Protocol; 3] = [Protocol::Http, Protocol::Https, Protocol::H2c];
 
 /// Reads an address to listen on. `localhost` is both loopback addresses, no host is every IPv4 address; other names
 /// are refused, because what they stand for may change while the program runs. Port 0 lets the system choose.
@@ -31,28 +34,47 @@ pub(super) fn loopback(text: &str) -> Result<SocketAddr, Fault> {
     if address.ip().is_loopback() { Ok(address) } else { Err(Fault::Loopback) }
 }
 
-/// Reads the app's URL: `http://host[:port]`, with or without a final slash.
+/// Reads the app's URL: `http://host[:port]`, with or without a final slash, `https://` and `h2c://` likewise, or
+/// `unix:/path`.
 pub(super) fn upstream(text: &str) -> Result<Upstream, Fault> {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        let unix = text.starts_with("unix:");
-        return Err(if unix { Fault::UpstreamScheme("unix:".into()) } else { Fault::Upstream });
-    };
-    if !scheme.eq_ignore_ascii_case("http") {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return socket(path);
+    }
+    let Some((scheme, rest)) = text.split_once("://") else { return Err(Fault::Upstream) };
+    let Some(protocol) = PROTOCOLS.into_iter().find(|known| scheme.eq_ignore_ascii_case(known.scheme())) else {
         // RFC 3986 §3.1: what a scheme is made of. Anything else is no URL at all.
         let named = scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) && !scheme.is_empty();
         return Err(if named { Fault::UpstreamScheme(format!("{scheme}://")) } else { Fault::Upstream });
-    }
+    };
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     if authority.contains('@') {
         return Err(Fault::UpstreamPart("a user or password"));
     }
     let (host, port) = host_and_port(authority).ok_or(Fault::Upstream)?;
+    if protocol == Protocol::Https && !is_certifiable(&host) {
+        return Err(Fault::UpstreamName);
+    }
     match tail.strip_prefix('/').unwrap_or(tail).chars().next() {
-        None => Ok(Upstream { host, port: port.unwrap_or(HTTP_PORT) }),
+        None => Ok(Upstream::Host { protocol, host, port: port.unwrap_or(protocol.default_port()) }),
         Some('?') => Err(Fault::UpstreamPart("a query")),
         Some('#') => Err(Fault::UpstreamPart("a fragment")),
         Some(_) => Err(Fault::UpstreamPart("a path")),
     }
+}
+
+/// Reads the path of a Unix socket. `unix:///path` is what the URL of a file looks like, and means the same.
+fn socket(path: &str) -> Result<Upstream, Fault> {
+    let path = path.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(path);
+    let absolute = path.starts_with('/') && !path.starts_with("//") && !path.ends_with('/');
+    // The system has room for so many bytes only, and a NUL would end the path.
+    let possible = unix::net::SocketAddr::from_pathname(path).is_ok() && !path.chars().any(char::is_control);
+    if absolute && possible { Ok(Upstream::Unix(path.into())) } else { Err(Fault::UpstreamSocket) }
+}
+
+/// Whether a certificate can be for this host. Underscores are not in the names of hosts that certificates are issued
+/// for, and pingora would verify another name in their place.
+fn is_certifiable(host: &str) -> bool {
+    ServerName::try_from(host).is_ok() && !host.contains('_')
 }
 
 /// Reads what may be sent as Host: a host with or without a port.
@@ -64,12 +86,6 @@ pub(super) fn host(text: &str) -> Result<String, Fault> {
 pub(super) fn network(text: &str) -> Result<IpNet, Fault> {
     let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     network.map(|network| network.trunc()).map_err(|_| Fault::Network)
-}
-
-/// What [`upstream`] reads as the same address.
-pub(super) fn show_upstream(upstream: &Upstream) -> String {
-    let Upstream { host, port } = upstream;
-    if host.contains(':') { format!("http://[{host}]:{port}") } else { format!("http://{host}:{port}") }
 }
 
 /// Whether both addresses cannot be listened on at once. Port 0 is a different port each time.
@@ -122,7 +138,7 @@ mod tests {
     }
 
     fn shows(text: &str) -> Result<String, Fault> {
-        Ok(show_upstream(&upstream(text)?))
+        Ok(upstream(text)?.to_string())
     }
 
     fn net(text: &str) -> Result<String, Fault> {
@@ -165,10 +181,19 @@ mod tests {
         app_by_ipv6: shows("http://[::1]:3000") = Ok("http://[::1]:3000");
         app_without_port: shows("http://app") = Ok("http://app:80");
         app_with_a_slash: shows("HTTP://app:1/") = Ok("http://app:1");
-        https: shows("https://app") = scheme("https://");
-        h2c: shows("h2c://app") = scheme("h2c://");
-        unix_url: shows("unix:///run/app") = scheme("unix://");
-        unix_path: shows("unix:/run/app") = scheme("unix:");
+        https: shows("https://app") = Ok("https://app:443");
+        https_by_address: shows("https://[::1]:8443/") = Ok("https://[::1]:8443");
+        https_of_no_certificate: shows("https://my_app.internal") = Err::<&str, _>(Fault::UpstreamName);
+        https_with_a_hyphen_first: shows("https://-app") = Err::<&str, _>(Fault::UpstreamName);
+        h2c: shows("h2c://my_app") = Ok("h2c://my_app:80");
+        h2: shows("h2://app") = scheme("h2://");
+        unix_path: shows("unix:/run/app.sock") = Ok("unix:/run/app.sock");
+        unix_url: shows("unix:///run/app.sock") = Ok("unix:/run/app.sock");
+        unix_host: shows("unix://run/app.sock") = Err::<&str, _>(Fault::UpstreamSocket);
+        unix_path_from_here: shows("unix:app.sock") = Err::<&str, _>(Fault::UpstreamSocket);
+        unix_directory: shows("unix:/run/") = Err::<&str, _>(Fault::UpstreamSocket);
+        unix_path_with_a_nul: shows("unix:/run/a\0b") = Err::<&str, _>(Fault::UpstreamSocket);
+        no_unix_path: shows("unix:") = Err::<&str, _>(Fault::UpstreamSocket);
         no_scheme: shows("localhost:3000") = Err::<&str, _>(Fault::Upstream);
         empty_scheme: shows("://app") = Err::<&str, _>(Fault::Upstream);
         path: shows("http://app/x") = part("a path");
@@ -193,6 +218,23 @@ mod tests {
         bits_beyond_the_prefix: net("10.1.2.3/8") = Ok("10.0.0.0/8");
         a_prefix_too_long: net("10.0.0.0/33") = Err::<&str, _>(Fault::Network);
         a_name_is_no_network: net("localhost") = Err::<&str, _>(Fault::Network);
+    }
+
+    #[test]
+    fn a_socket_has_room_for_107_bytes_of_path() {
+        let path = |length: usize| format!("unix:/{}", "a".repeat(length - 1));
+        assert!(upstream(&path(107)).is_ok());
+        assert_eq!(upstream(&path(108)), Err(Fault::UpstreamSocket));
+    }
+
+    #[test]
+    fn a_port_that_goes_without_saying_is_not_said() {
+        let authority = |text: &str| upstream(text).unwrap().authority();
+        assert_eq!(authority("http://app"), "app");
+        assert_eq!(authority("https://app:443"), "app");
+        assert_eq!(authority("https://app:80"), "app:80");
+        assert_eq!(authority("h2c://[::1]:50051"), "[::1]:50051");
+        assert_eq!(authority("unix:/run/app.sock"), "localhost");
     }
 
     #[test]

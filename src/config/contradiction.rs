@@ -29,6 +29,7 @@ pub(super) fn all(file: &File, config: Option<&Config>) -> Vec<Problem> {
     listeners(file, config, &mut problems);
     server_limits(&file.server, config.map(|config| &config.server), &mut problems);
     problems.extend(object_limit(&file.cache, config.is_some()));
+    problems.extend(file.server.upstream_ca.as_ref().and_then(|ca| pem(ca, &CERTIFICATE, "certificate")));
     problems.extend(file.server.tls.cert.as_ref().and_then(|cert| pem(cert, &CERTIFICATE, "certificate")));
     problems.extend(file.server.tls.key.as_ref().and_then(|key| pem(key, &PRIVATE_KEY, "private key")));
     routes(&file.routes, &mut problems);
@@ -106,13 +107,14 @@ fn taken(listener: &Listener, other: &Listener) -> Option<Problem> {
 
 /// The app's address, if it is the listener's: Pacecar would ask itself, and itself again.
 fn own(listener: &Listener, upstream: &Upstream) -> Option<SocketAddr> {
-    let ips = match upstream.host.as_str() {
+    let Upstream::Host { host, port, .. } = upstream else { return None };
+    let ips = match host.as_str() {
         "localhost" => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
         host => host.parse::<IpAddr>().into_iter().collect(),
     };
     // An unspecified listener has every address of this machine, of which only the loopback ones are known here.
     let local = |ip: &IpAddr| *ip == listener.address.ip() || ip.is_loopback() || ip.is_unspecified();
-    let addresses = ips.into_iter().filter(local).map(|ip| SocketAddr::new(ip, upstream.port));
+    let addresses = ips.into_iter().filter(local).map(|ip| SocketAddr::new(ip, *port));
     addresses.into_iter().find(|address| address::overlap(*address, listener.address))
 }
 

@@ -32,6 +32,10 @@ const MARKER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86
 const CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
 /// Idle connections to one address: there are no more ports than these.
 const IDLE_CONNECTIONS: RangeInclusive<usize> = 1..=65_535;
+/// As many connections to one address there can be.
+const CONCURRENCY: RangeInclusive<usize> = 1..=65_535;
+/// None may wait; as many as are let in at once are enough.
+const QUEUE: RangeInclusive<usize> = 0..=65_535;
 /// Each request is compared with every route, so that their number is a cost of each request.
 const ROUTES: usize = 1000;
 /// A route's name is sent in a response header and its path compared with each request's.
@@ -58,11 +62,14 @@ pub(super) struct File {
 pub(super) struct Server {
     pub(super) listen: Option<List<Vec<SocketAddr>>>,
     pub(super) upstream: Option<Given<Upstream>>,
+    pub(super) upstream_ca: Option<Given<PathBuf>>,
     pub(super) host: Option<Given<String>>,
     pub(super) trusted_proxies: Option<List<IpNet>>,
     pub(super) max_connections: Option<Given<usize>>,
     pub(super) max_connections_per_ip: Option<Given<usize>>,
     pub(super) upstream_connections: Option<Given<usize>>,
+    pub(super) upstream_concurrency: Option<Given<usize>>,
+    pub(super) upstream_queue: Option<Given<usize>>,
     pub(super) max_header_bytes: Option<Given<u64>>,
     pub(super) max_headers: Option<Given<usize>>,
     pub(super) max_target_bytes: Option<Given<u64>>,
@@ -87,6 +94,7 @@ pub(super) struct Tls {
 #[derive(Debug, Default)]
 pub(super) struct Timeouts {
     pub(super) connect: Option<Given<Duration>>,
+    pub(super) queue: Option<Given<Duration>>,
     pub(super) header: Option<Given<Duration>>,
     pub(super) read: Option<Given<Duration>>,
     pub(super) write: Option<Given<Duration>>,
@@ -180,11 +188,14 @@ impl Server {
         let server = Server {
             listen: section.texts("listen", address::listen),
             upstream: section.text("upstream", address::upstream),
+            upstream_ca: section.text("upstream_ca", path),
             host: section.text("host", address::host),
             trusted_proxies: section.texts("trusted_proxies", address::network),
             max_connections: section.whole("max_connections", CONNECTIONS),
             max_connections_per_ip: section.whole("max_connections_per_ip", CONNECTIONS),
             upstream_connections: section.whole("upstream_connections", IDLE_CONNECTIONS),
+            upstream_concurrency: section.whole("upstream_concurrency", CONCURRENCY),
+            upstream_queue: section.whole("upstream_queue", QUEUE),
             max_header_bytes: section.size("max_header_bytes", KIB..=MIB),
             max_headers: section.whole("max_headers", 1..=MAX_HEADERS),
             max_target_bytes: section.size("max_target_bytes", 64..=MIB),
@@ -219,6 +230,7 @@ impl Timeouts {
     fn read(mut section: Section<'_>) -> Timeouts {
         let timeouts = Timeouts {
             connect: section.duration("connect", TIMEOUT),
+            queue: section.duration("queue", TIMEOUT),
             header: section.duration("header", TIMEOUT),
             read: section.duration("read", TIMEOUT),
             write: section.duration("write", TIMEOUT),

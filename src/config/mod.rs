@@ -171,11 +171,14 @@ fn server_settings(file: &file::Server, slow: Duration) -> server::Settings {
         listen: file.listen.as_ref().map_or(default.listen, addresses),
         tls: tls_settings(&file.tls),
         upstream: or(&file.upstream, default.upstream),
+        upstream_ca: given(&file.upstream_ca),
         host: given(&file.host),
         trusted_proxies: file.trusted_proxies.as_ref().map_or(default.trusted_proxies, items),
         max_connections: or(&file.max_connections, default.max_connections),
         max_connections_per_ip: given(&file.max_connections_per_ip),
         upstream_connections: or(&file.upstream_connections, default.upstream_connections),
+        upstream_concurrency: or(&file.upstream_concurrency, default.upstream_concurrency),
+        upstream_queue: or(&file.upstream_queue, default.upstream_queue),
         limits: limits(file, default.limits),
         max_body_bytes: given(&file.max_body_bytes),
         timeouts: timeouts(&file.timeouts, default.timeouts),
@@ -203,6 +206,7 @@ fn limits(file: &file::Server, default: server::Limits) -> server::Limits {
 fn timeouts(file: &file::Timeouts, default: server::Timeouts) -> server::Timeouts {
     server::Timeouts {
         connect: or(&file.connect, default.connect),
+        queue: or(&file.queue, default.queue),
         header: or(&file.header, default.header),
         read: or(&file.read, default.read),
         write: or(&file.write, default.write),

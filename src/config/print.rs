@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::problem::quote;
-use super::{Config, address, units};
+use super::{Config, units};
 use crate::{
     cache, profile, route,
     server::{
@@ -39,12 +39,15 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
 
 fn write_server(server: &server::Settings, out: &mut String) -> fmt::Result {
     writeln!(out, "[server]\nlisten = {}", addresses(&server.listen))?;
-    writeln!(out, "upstream = {}", quote(&address::show_upstream(&server.upstream)))?;
+    writeln!(out, "upstream = {}", quote(&server.upstream.to_string()))?;
+    optional(out, "upstream_ca", server.upstream_ca.as_deref().map(path))?;
     optional(out, "host", server.host.as_deref().map(quote))?;
     writeln!(out, "trusted_proxies = {}", list(server.trusted_proxies.iter().map(|net| net.to_string())))?;
     writeln!(out, "max_connections = {}", server.max_connections)?;
     optional(out, "max_connections_per_ip", server.max_connections_per_ip.map(|most| most.to_string()))?;
     writeln!(out, "upstream_connections = {}", server.upstream_connections)?;
+    writeln!(out, "upstream_concurrency = {}", server.upstream_concurrency)?;
+    writeln!(out, "upstream_queue = {}", server.upstream_queue)?;
     writeln!(out, "max_header_bytes = {}", units::show_size(server.limits.max_header_bytes as u64))?;
     writeln!(out, "max_headers = {}", server.limits.max_headers)?;
     writeln!(out, "max_target_bytes = {}", units::show_size(server.limits.max_target_bytes as u64))?;
@@ -60,9 +63,9 @@ fn write_server(server: &server::Settings, out: &mut String) -> fmt::Result {
             writeln!(out, "cert = {}\nkey = {}", path(cert), path(key))?;
         }
     }
-    let server::Timeouts { connect, header, read, write, idle, drain } = server.timeouts;
-    writeln!(out, "\n[server.timeouts]\nconnect = {}\nheader = {}", time(connect), time(header))?;
-    writeln!(out, "read = {}\nwrite = {}", time(read), time(write))?;
+    let server::Timeouts { connect, queue, header, read, write, idle, drain } = server.timeouts;
+    writeln!(out, "\n[server.timeouts]\nconnect = {}\nqueue = {}", time(connect), time(queue))?;
+    writeln!(out, "header = {}\nread = {}\nwrite = {}", time(header), time(read), time(write))?;
     writeln!(out, "idle = {}\ndrain = {}", time(idle), time(drain))
 }
 

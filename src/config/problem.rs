@@ -180,7 +180,11 @@ pub(super) enum Fault {
     Address,
     Loopback,
     Upstream,
-    /// Occurs when the app's URL has another scheme than http; the scheme as it was written.
+    /// Occurs when a certificate cannot be for the host of an https URL.
+    UpstreamName,
+    /// Occurs when the app's socket has no usable path.
+    UpstreamSocket,
+    /// Occurs when the app's URL has a scheme that is not spoken; the scheme as it was written.
     UpstreamScheme(String),
     /// Occurs when the app's URL has more than a host and a port; what it has.
     UpstreamPart(&'static str),
@@ -262,7 +266,13 @@ impl fmt::Display for Fault {
             ),
             Fault::Upstream => f.write_str("expected a URL such as \"http://127.0.0.1:3000\""),
             Fault::UpstreamScheme(scheme) => {
-                write!(f, "{}: this version speaks http:// only, not {scheme}", Fault::Upstream)
+                write!(f, "{}: http://, https://, h2c:// and unix: are spoken, not {scheme}", Fault::Upstream)
+            }
+            Fault::UpstreamName => f.write_str(
+                "expected a host that a certificate can be for, such as \"https://app.example\", without \"_\"",
+            ),
+            Fault::UpstreamSocket => {
+                f.write_str("expected an absolute path of at most 107 bytes, such as \"unix:/run/app.sock\"")
             }
             Fault::UpstreamPart(part) => write!(f, "{}, without {part}", Fault::Upstream),
             Fault::Host => f.write_str("expected a host with or without a port, such as \"app.example:3000\""),

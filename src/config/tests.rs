@@ -85,9 +85,25 @@ refuses! {
          this version has no token that would protect any other";
     a_list_of_admin_ports: "admin.listen = [\"127.0.0.1:9090\"]" =>
         "proxy.toml:1: admin.listen: expected a string, not an array";
-    an_app_behind_tls: "server.upstream = \"https://app\"" =>
-        "proxy.toml:1: server.upstream = \"https://app\": expected a URL such as \"http://127.0.0.1:3000\": \
-         this version speaks http:// only, not https://";
+    an_app_of_another_kind: "server.upstream = \"fcgi://app\"" =>
+        "proxy.toml:1: server.upstream = \"fcgi://app\": expected a URL such as \"http://127.0.0.1:3000\": \
+         http://, https://, h2c:// and unix: are spoken, not fcgi://";
+    an_app_that_no_certificate_is_for: "server.upstream = \"https://my_app\"" =>
+        "proxy.toml:1: server.upstream = \"https://my_app\": \
+         expected a host that a certificate can be for, such as \"https://app.example\", without \"_\"";
+    an_app_on_a_socket_from_here: "server.upstream = \"unix:app.sock\"" =>
+        "proxy.toml:1: server.upstream = \"unix:app.sock\": \
+         expected an absolute path of at most 107 bytes, such as \"unix:/run/app.sock\"";
+    an_authority_that_is_not_there: "server.upstream_ca = \"absent.pem\"" =>
+        "proxy.toml:1: server.upstream_ca = \"absent.pem\": cannot be read: No such file or directory (os error 2)";
+    an_authority_without_pem: "server.upstream_ca = \"Cargo.toml\"" =>
+        "proxy.toml:1: server.upstream_ca = \"Cargo.toml\": expected a PEM file with a certificate";
+    an_app_that_may_have_no_requests: "server.upstream_concurrency = 0" =>
+        "proxy.toml:1: server.upstream_concurrency = 0: expected a whole number from 1 to 65535";
+    a_queue_without_end: "server.upstream_queue = 65536" =>
+        "proxy.toml:1: server.upstream_queue = 65536: expected a whole number from 0 to 65535";
+    a_queue_without_patience: "server.timeouts.queue = \"0s\"" =>
+        "proxy.toml:1: server.timeouts.queue = \"0s\": expected a duration from \"1ms\" to \"1d\"";
     an_app_behind_a_path: "server.upstream = \"http://app/api\"" =>
         "proxy.toml:1: server.upstream = \"http://app/api\": \
          expected a URL such as \"http://127.0.0.1:3000\", without a path";
@@ -236,7 +252,10 @@ fn what_is_said_is_believed() {
          [tasks]\nstore = \"tasks\"",
     );
     assert_eq!(config.server.listen, ["127.0.0.1:80".parse().unwrap(), "[::1]:80".parse().unwrap()]);
-    assert_eq!(config.server.upstream, server::Upstream { host: "::1".into(), port: 81 });
+    assert_eq!(
+        config.server.upstream,
+        server::Upstream::Host { protocol: server::Protocol::Http, host: "::1".into(), port: 81 }
+    );
     assert_eq!(config.server.trusted_proxies, ["10.0.0.1/32".parse().unwrap()]);
     assert_eq!(config.server.limits.max_header_bytes, 4096);
     assert_eq!(config.server.max_body_bytes, Some(10_000_000));
@@ -271,6 +290,8 @@ fn tls(dir: &Path) -> String {
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(&cert, pair.cert.pem()).unwrap();
     fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    // What proxy.toml calls the authority of the app's certificate.
+    fs::write(dir.join("ca.pem"), pair.cert.pem()).unwrap();
     format!("[server.tls]\nlisten = \":8443\"\ncert = {cert:?}\nkey = {key:?}\n")
 }
 

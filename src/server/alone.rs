@@ -13,6 +13,7 @@ use super::{
     origin::{Exchange, Heard},
     problem,
     reply::{Reply, add},
+    slots::Waited,
     upstream::{Ask, upstream_request},
 };
 
@@ -41,9 +42,14 @@ impl Engine {
 
     /// Fetches, passing interim responses on; `None` when the client left meanwhile.
     async fn fetch<R: Reply>(&self, asked: &RequestHeader, reply: &mut R) -> Option<Result<Exchange, UpstreamFailure>> {
+        let slot = match self.origin.slots.enter_unless(reply.left()).await {
+            Waited::Entered(slot) => slot,
+            Waited::Refused(why) => return Some(Err(why)),
+            Waited::Left => return None,
+        };
         let mut heard = tokio::select! {
             biased;
-            heard = self.origin.fetch(asked) => heard,
+            heard = self.origin.fetch(asked, slot) => heard,
             () = reply.left() => return None,
         };
         loop {

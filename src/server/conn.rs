@@ -27,7 +27,7 @@ use super::chunks::{Chunks, Fault};
 /// What is read at once.
 const READ_BYTES: usize = 16 << 10;
 /// What a client may send ahead of its next request while this one is being answered.
-pub(super) const MAX_KEPT_BYTES: usize = 64 << 10;
+const MAX_KEPT_BYTES: usize = 64 << 10;
 
 /// A connection that gives out one request.
 #[derive(Debug)]
@@ -76,6 +76,16 @@ pub(super) async fn close(mut io: Stream) {
             _ => return,
         }
     }
+}
+
+/// Waits until the client closes the connection; what comes before that is kept, within bounds. Safe to cancel.
+pub(super) async fn left(io: &mut Stream, ahead: &mut BytesMut) {
+    while ahead.len() < MAX_KEPT_BYTES {
+        if !matches!(io.read_buf(ahead).await, Ok(1..)) {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// What belongs to the request after its head.

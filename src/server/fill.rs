@@ -22,6 +22,7 @@ use super::{
     flight::Answered,
     origin::{Exchange, Heard},
     pilot::{Pilot, Use, deserted_for},
+    slots::Waited,
     upstream::{Ask, upstream_request},
 };
 
@@ -48,8 +49,9 @@ impl Engine {
 impl Fill {
     async fn run(mut self, asked: &RequestHeader) {
         let mut exchange = match self.fetch(asked).await {
-            Ok(exchange) => exchange,
-            Err(why) => {
+            Some(Ok(exchange)) => exchange,
+            None => return,
+            Some(Err(why)) => {
                 self.engine.state.traffic.upstream_failed(why);
                 return self.pilot.failed(why);
             }
@@ -104,15 +106,23 @@ impl Fill {
         exchange.abort().await;
     }
 
-    async fn fetch(&mut self, asked: &RequestHeader) -> Result<Exchange, UpstreamFailure> {
-        let mut heard = self.engine.origin.fetch(asked).await?;
+    /// Waits for a turn at the app and fetches; `None` when nobody waits any more before the turn has come.
+    async fn fetch(&mut self, asked: &RequestHeader) -> Option<Result<Exchange, UpstreamFailure>> {
+        let slot = match self.engine.origin.slots.enter_unless(self.pilot.abandoned()).await {
+            Waited::Entered(slot) => slot,
+            Waited::Refused(why) => return Some(Err(why)),
+            Waited::Left => return None,
+        };
+        self.pilot.asked();
+        let mut heard = self.engine.origin.fetch(asked, slot).await;
         loop {
             match heard {
-                Heard::Final(exchange) => return Ok(exchange),
-                Heard::Interim(head, awaiting) => {
+                Ok(Heard::Final(exchange)) => return Some(Ok(exchange)),
+                Ok(Heard::Interim(head, awaiting)) => {
                     self.pilot.interim(head);
-                    heard = awaiting.next().await?;
+                    heard = awaiting.next().await;
                 }
+                Err(why) => return Some(Err(why)),
             }
         }
     }

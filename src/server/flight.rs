@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -78,6 +79,8 @@ pub(super) struct State {
     pub(super) room: Room,
     /// Interim responses, in order; the origin bounds them.
     pub(super) interim: Vec<ResponseHead>,
+    /// Since when the app is asked; before, the flight waits for its turn.
+    pub(super) asked: Option<Instant>,
     pub(super) answered: Option<Arc<Answered>>,
     /// The chunks not yet dropped; `dropped` came before them.
     pub(super) chunks: VecDeque<Bytes>,
@@ -196,6 +199,7 @@ impl State {
         Self {
             room,
             interim: Vec::new(),
+            asked: None,
             answered: None,
             chunks: VecDeque::new(),
             dropped: 0,
@@ -246,6 +250,11 @@ impl Reader {
     /// Whether this request began the flight.
     pub(super) fn began(&self) -> bool {
         self.number == 0
+    }
+
+    /// Since when the app is asked; before, the flight waits for its turn, as any other request would.
+    pub(super) fn asked(&self) -> Option<Instant> {
+        self.flight.state.lock().asked
     }
 
     /// Waits for the head, or for an interim response before it. Safe to cancel.
@@ -322,7 +331,7 @@ mod tests {
         cache::policy::Shared,
         header::{RequestHead, forwarded::Peer},
     };
-    use std::time::{Duration, Instant, SystemTime};
+    use std::time::{Duration, SystemTime};
 
     fn storable() -> Arc<Answered> {
         let shared = Shared { with_cookies: false, with_authorization: false };

@@ -30,10 +30,12 @@ use super::{
     conn::Conn,
     context::Request,
     current::Current,
+    dial::{Refused, authorities, is_dead_connection},
     h2,
-    origin::{failure, is_coding_known},
+    origin::{failure, is_coding_known, is_event_stream},
     problem,
-    upstream::{VIA, add_ours},
+    slots::{Slot, Waited},
+    upstream::{VIA, VIA_H2, add_ours},
 };
 
 /// A request is tried on one address after the other, and at most once again on a dead connection.
@@ -44,14 +46,25 @@ pub(super) struct Forward {
     current: Arc<Current>,
 }
 
+/// What the front hands over with a connection.
+pub(super) struct Handed {
+    pub(super) request: Request,
+    /// How the request's waiting for its turn at the app ended.
+    pub(super) waited: Waited,
+}
+
 /// One request inside `HttpProxy`.
 pub(super) struct Context {
     /// The engine in force when the request came.
     engine: Arc<Engine>,
     request: Option<Request>,
+    waited: Option<Waited>,
+    /// The request's turn at the app. Upgraded connections and streams of events have none: they may never end.
+    slot: Option<Slot>,
     _in_flight: Entered,
-    /// Connections that could not be made, so that the next address is tried.
-    refused: usize,
+    /// Connections that could not be made, so that the next address is tried, and why not.
+    tried: usize,
+    refused: Refused,
     /// A reused connection was dead: the next is a new one.
     dead: bool,
     sent: Option<Instant>,
@@ -69,6 +82,7 @@ impl Forward {
         let conf = ServerConf {
             max_retries: MAX_TRIES,
             upstream_keepalive_pool_size: engine.settings.upstream_connections,
+            ca_file: authorities(&engine.settings),
             threads: 1,
             ..ServerConf::default()
         };
@@ -99,7 +113,10 @@ impl ProxyHttp for Forward {
             _in_flight: engine.state.traffic.in_flight.enter(),
             engine,
             request: None,
-            refused: 0,
+            waited: None,
+            slot: None,
+            tried: 0,
+            refused: Refused::default(),
             dead: false,
             sent: None,
             first_byte: None,
@@ -112,7 +129,9 @@ impl ProxyHttp for Forward {
 
     /// The front hands its request over with the connection.
     fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Context, given: Box<dyn Any + Send + Sync>) {
-        ctx.request = given.downcast().ok().map(|request| *request);
+        if let Ok(handed) = given.downcast::<Handed>() {
+            (ctx.request, ctx.waited) = (Some(handed.request), Some(handed.waited));
+        }
     }
 
     /// An HTTP/2 stream brings nothing with it: its head is read again, with the same checks.
@@ -129,23 +148,48 @@ impl ProxyHttp for Forward {
         Ok(())
     }
 
+    /// The request's turn at the app: the front has waited for that of an HTTP/1 request, whose client can be seen
+    /// leaving only there.
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        let waited = match ctx.waited.take() {
+            Some(waited) => waited,
+            None => {
+                // The stream's end, or an error of it: either way nobody waits any more.
+                let left = async { drop(session.downstream_session.read_body_or_idle(true).await) };
+                ctx.engine.origin.slots.enter_unless(left).await
+            }
+        };
+        match waited {
+            Waited::Entered(slot) => {
+                ctx.slot = Some(slot);
+                Ok(false)
+            }
+            Waited::Refused(why) => {
+                ctx.failure = Some(why);
+                Err(Error::new_up(ErrorType::HTTPStatus(why.status())))
+            }
+            Waited::Left => Err(Error::new_down(ErrorType::ConnectionClosed)),
+        }
+    }
+
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-        let origin = &ctx.engine.origin;
-        let Some(address) = origin.addresses.candidates().await.get(ctx.refused).copied() else {
-            let failure = *ctx.failure.get_or_insert(UpstreamFailure::Resolve);
+        let dialer = &ctx.engine.origin.dialer;
+        let Some(peer) = dialer.peers().await.nth(ctx.tried) else {
+            let failure = dialer.unreachable(&ctx.refused);
+            ctx.failure = Some(failure);
             return Err(Error::new_up(ErrorType::HTTPStatus(failure.status())));
         };
-        let peer = origin.peer(address);
-        Ok(Box::new(if ctx.dead { origin.fresh(&peer) } else { peer }))
+        Ok(Box::new(if ctx.dead { dialer.fresh(&peer) } else { peer }))
     }
 
     /// Nothing can have reached the app: the next address may be tried.
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, ctx: &mut Context, mut e: Box<Error>) -> Box<Error> {
-        ctx.refused += 1;
-        ctx.failure = Some(match failure(&e) {
-            UpstreamFailure::ConnectTimeout => UpstreamFailure::ConnectTimeout,
-            _ => UpstreamFailure::Connect,
-        });
+        if is_dead_connection(&e) && !ctx.dead {
+            ctx.dead = true;
+        } else {
+            ctx.tried += 1;
+            ctx.refused.or(&e);
+        }
         e.as_up();
         e.set_retry(true);
         e
@@ -160,11 +204,7 @@ impl ProxyHttp for Forward {
         _digest: Option<&Digest>,
         ctx: &mut Context,
     ) -> Result<()> {
-        use pingora_core::upstreams::peer::Peer;
-        ctx.failure = None;
-        if let Some(address) = peer.address().as_inet() {
-            ctx.engine.origin.addresses.worked(*address);
-        }
+        ctx.engine.origin.dialer.connected(peer);
         Ok(())
     }
 
@@ -186,9 +226,20 @@ impl ProxyHttp for Forward {
         e
     }
 
-    async fn upstream_request_filter(&self, _: &mut Session, out: &mut RequestHeader, ctx: &mut Context) -> Result<()> {
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        out: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
         let Some(request) = &ctx.request else { return no_context() };
         add_ours(out, request, &ctx.engine.sending)?;
+        let expects = request.head.version == Version::Http11 && request.head.has("expect");
+        if expects && ctx.engine.origin.dialer.speaks_h2() {
+            // pingora passes no interim response of HTTP/2 on, so that the client would wait in vain for its go-ahead.
+            out.remove_header("expect");
+            session.downstream_session.write_continue_response().await.map_err(|error| error.into_down())?;
+        }
         ctx.sent = Some(Instant::now());
         Ok(())
     }
@@ -238,9 +289,14 @@ impl ProxyHttp for Forward {
             response.remove_header(&http::header::TRANSFER_ENCODING);
             session.set_keepalive(None);
         }
+        let events = response.headers.get(http::header::CONTENT_TYPE).is_some_and(|of| is_event_stream(of.as_bytes()));
+        if response.status.as_u16() == 101 || events {
+            ctx.slot = None;
+        }
         let mut status = Vec::new();
         CacheStatus::Bypassed(ctx.bypass()).write_member(&mut status);
-        response.append_header("Via", header_value_from_slice(VIA.as_bytes()))?;
+        let via = if ctx.engine.origin.dialer.speaks_h2() { VIA_H2 } else { VIA };
+        response.append_header("Via", header_value_from_slice(via.as_bytes()))?;
         response.append_header("Cache-Status", header_value_from_slice(&status))?;
         response.insert_header("X-Request-Id", header_value_from_slice(request.id.as_str().as_bytes()))?;
         Ok(())

@@ -21,10 +21,10 @@ use crate::{
 use super::{
     Engine,
     chunks::Chunks,
-    conn::{Body, Conn, close},
+    conn::{Body, Conn, close, left},
     context::Request,
     current::Current,
-    forward::Forward,
+    forward::{Forward, Handed},
     h2::H2Door,
     problem,
     reply::{H1Reply, Reply},
@@ -140,9 +140,7 @@ impl Connection<'_> {
             // It may have been long in coming, and other settings have come into force meanwhile.
             self.engine = self.front.current.engine();
             match next {
-                Next::Request(request)
-                    if request.head.framing == Framing::None && !request.head.asks_for_websocket() =>
-                {
+                Next::Request(request) if request.head.framing == Framing::None && !self.is_upgrade(&request) => {
                     let (stopping, timeouts) = (self.shutdown.clone(), &self.engine.settings.timeouts);
                     let mut reply = H1Reply::new(&mut io, &mut self.buf, &request.head, stopping, timeouts.write);
                     self.engine.serve(&request, &mut reply).await;
@@ -150,7 +148,7 @@ impl Connection<'_> {
                         return close(io).await;
                     }
                 }
-                Next::Request(request) if request.head.asks_for_websocket() => {
+                Next::Request(request) if self.is_upgrade(&request) => {
                     return self.engine.upgrade(io, self.buf, &request, self.shutdown).await;
                 }
                 Next::Request(request) => match self.forward(io, *request).await {
@@ -210,6 +208,11 @@ impl Connection<'_> {
         }
     }
 
+    /// Whether a request goes by way of a tunnel. HTTP/2 to the app has none: there the wish is left unheard.
+    fn is_upgrade(&self, request: &Request) -> bool {
+        request.head.asks_for_websocket() && !self.engine.origin.dialer.speaks_h2()
+    }
+
     fn request(&mut self, end: usize, began: Instant) -> Next {
         let settings = &self.engine.settings;
         let head = match RequestHead::parse(self.buf.split_to(end).freeze(), &settings.limits) {
@@ -223,8 +226,13 @@ impl Connection<'_> {
     }
 
     /// Has pingora's `HttpProxy` pass a request on; the connection comes back if it can take another.
-    async fn forward(&mut self, io: Stream, request: Request) -> Option<Stream> {
-        let settings = &self.engine.settings;
+    async fn forward(&mut self, mut io: Stream, request: Request) -> Option<Stream> {
+        let engine = &self.engine;
+        let waited = {
+            let _in_flight = engine.state.traffic.in_flight.enter();
+            engine.origin.slots.enter_unless(left(&mut io, &mut self.buf)).await
+        };
+        let settings = &engine.settings;
         let body = match request.head.framing {
             Framing::Length(length) => Body::Length(length),
             Framing::Chunked => Body::Chunked(Chunks::new(settings.max_body_bytes)),
@@ -238,7 +246,7 @@ impl Connection<'_> {
         // Who has upgraded may be silent.
         session.set_read_timeout(Some(settings.timeouts.write));
         session.set_write_timeout(Some(settings.timeouts.write));
-        session.set_connection_user_context(Some(Box::new(request)));
+        session.set_connection_user_context(Some(Box::new(Handed { request, waited })));
         let (stream, _) = self.front.proxy.process_new_http(session, &self.shutdown).await?.consume();
         let conn = stream.into_any().downcast::<Conn>().ok()?;
         let (io, kept) = conn.take_back()?;

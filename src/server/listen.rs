@@ -21,6 +21,7 @@ use crate::{route::Route, state::State};
 use super::{
     Settings,
     current::Current,
+    dial,
     forward::Forward,
     front::{ByAddress, FrontDoor},
     h2::H2Door,
@@ -87,10 +88,14 @@ impl Front {
     /// The sender must live as long as connections are served.
     ///
     /// # Errors
-    /// When the certificate or its key cannot be used, or the access log not be opened.
+    /// When the certificate or its key cannot be used, the authorities that the app's certificate is to be of, or the
+    /// access log not be opened.
     pub fn serve(self, state: Arc<State>, routes: Vec<Route>, stop: watch::Receiver<bool>) -> Result<Running, String> {
+        dial::check_authorities(&self.settings)?;
         let certificate = self.settings.tls.as_ref().map(Certificate::load).transpose()?.map(Arc::new);
         let current = Arc::new(Current::new(state, self.settings, routes)?);
+        let looking = current.engine();
+        tokio::spawn(async move { looking.origin.dialer.look().await });
         let proxy = Arc::new(Forward::proxy(current.clone()));
         let h2 = Arc::new(H2Door::new(current.clone(), proxy.clone()));
         let door = FrontDoor { current: current.clone(), proxy, h2, by_address: Arc::new(ByAddress::default()) };
@@ -130,6 +135,7 @@ impl Running {
     /// # Errors
     /// When the certificate or its key cannot be used, or the access log not be opened; then the settings stay.
     pub fn reload(&self, settings: Settings, routes: Vec<Route>) -> Result<(), String> {
+        dial::check_authorities(&settings)?;
         if let (Some(certificate), Some(tls)) = (&self.certificate, &settings.tls) {
             certificate.reload(tls)?;
         }

@@ -21,6 +21,7 @@ mod chunks;
 mod conn;
 mod context;
 mod current;
+mod dial;
 mod fill;
 mod flight;
 mod forward;
@@ -29,11 +30,13 @@ mod h2;
 mod listen;
 mod origin;
 mod pilot;
+mod presence;
 mod problem;
 mod reply;
 mod resolve;
 mod settings;
 mod share;
+mod slots;
 mod tls;
 mod upgrade;
 mod upstream;
@@ -54,7 +57,7 @@ use crate::{
 };
 
 pub use listen::{Front, Running, bind};
-pub use settings::{Limits, Settings, Timeouts, Tls, Upstream};
+pub use settings::{Limits, Protocol, Settings, Timeouts, Tls, Upstream};
 
 use self::{
     access_log::AccessLog,
@@ -118,11 +121,11 @@ impl Engine {
         let Common { state, flights, signature } = common.clone();
         let sending = Sending {
             host: settings.host.clone(),
-            authority: settings.upstream.to_string(),
+            authority: settings.upstream.authority(),
             trusted_proxies: settings.trusted_proxies.clone(),
             signature,
         };
-        Self { origin: Origin::new(&settings), flights, log, sending, settings, routes, state }
+        Self { origin: Origin::new(&settings, &state.traffic), flights, log, sending, settings, routes, state }
     }
 
     /// Whether a well-formed request may go on.

@@ -1,47 +1,43 @@
 //! The one way to the app for everything that is not `HttpProxy`'s: connect, send, read the head, hand out the body.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::{Instant, SystemTime},
-};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use pingora_core::{
-    connectors::{ConnectorOptions, TransportConnector, http::Connector},
     protocols::{
         Stream,
         http::{client::HttpSession, v1},
     },
-    upstreams::peer::{HttpPeer, Peer as _},
+    upstreams::peer::HttpPeer,
 };
-use pingora_error::{Error, ErrorType, RetryType};
+use pingora_error::{Error, ErrorType, Result, RetryType};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use crate::{
     cache::freshness::Received,
     header::{
-        ResponseHead, date,
-        fields::{is, is_hop_by_hop, is_never_hop_by_hop, starts_with, trim},
+        Fields, ResponseHead, date,
+        fields::{is, is_hop_by_hop, is_never_hop_by_hop, trim},
         response::Builder,
     },
-    traffic::UpstreamFailure,
+    traffic::{Traffic, UpstreamFailure},
 };
 
-use super::{Settings, Timeouts, resolve::Addresses, upstream::VIA};
+use super::{
+    Settings, Timeouts,
+    dial::Dialer,
+    slots::{Slot, Slots},
+    upstream::{VIA, VIA_H2, over_h2},
+};
 
 /// More interim responses than this are no HTTP.
 const MAX_INTERIM: usize = 16;
 
 /// The app, and the connections to it.
 pub(super) struct Origin {
-    connector: Connector,
-    transport: TransportConnector,
-    pub(super) addresses: Arc<Addresses>,
+    pub(super) dialer: Dialer,
+    pub(super) slots: Slots,
     timeouts: Timeouts,
-    fresh: AtomicU64,
 }
 
 /// What the origin says to a request.
@@ -60,6 +56,7 @@ pub(super) struct Awaiting {
     single_use: bool,
     requested: Instant,
     interim: usize,
+    slot: Option<Slot>,
 }
 
 /// A response whose head is here and whose body follows.
@@ -73,36 +70,13 @@ pub(super) struct Exchange {
     /// Its connection is not used again.
     single_use: bool,
     pub(super) received: Received,
+    /// The turn at the app, held until the end; a stream of events has none, since its end may never come.
+    _slot: Option<Slot>,
 }
 
 impl Origin {
-    pub(super) fn new(settings: &Settings) -> Self {
-        Self {
-            connector: Connector::new(Some(ConnectorOptions::new(settings.upstream_connections))),
-            transport: TransportConnector::new(None),
-            addresses: Arc::new(Addresses::new(settings.upstream.clone())),
-            timeouts: settings.timeouts,
-            // Group keys of fresh connections; 0 is the key of the pool.
-            fresh: AtomicU64::new(1),
-        }
-    }
-
-    /// A peer at this address, with the timeouts that pingora applies while connecting.
-    pub(super) fn peer(&self, address: std::net::SocketAddr) -> HttpPeer {
-        let mut peer = HttpPeer::new(address, false, String::new());
-        peer.options.connection_timeout = Some(self.timeouts.connect);
-        peer.options.total_connection_timeout = Some(self.timeouts.connect);
-        peer.options.read_timeout = Some(self.timeouts.read);
-        peer.options.write_timeout = Some(self.timeouts.write);
-        peer.options.idle_timeout = Some(self.timeouts.idle);
-        peer
-    }
-
-    /// The same peer under a key that no pooled connection has.
-    pub(super) fn fresh(&self, peer: &HttpPeer) -> HttpPeer {
-        let mut fresh = peer.clone();
-        fresh.group_key = self.fresh.fetch_add(1, Relaxed);
-        fresh
+    pub(super) fn new(settings: &Settings, traffic: &Traffic) -> Self {
+        Self { dialer: Dialer::new(settings), slots: Slots::new(settings, traffic), timeouts: settings.timeouts }
     }
 
     /// Sends a request without a body and reads the response's head.
@@ -110,53 +84,24 @@ impl Origin {
     /// It is sent again at most once, and only when its method is safe and the connection was a reused one that
     /// closed before a byte of an answer: the origin had given it up (RFC 9110 §9.2.2, RFC 9112 §9.3.1). The second
     /// try gets a new connection; others in the pool may be as dead as the first.
-    pub(super) async fn fetch(&self, request: &RequestHeader) -> Result<Heard, UpstreamFailure> {
-        let mut last = UpstreamFailure::Resolve;
-        for address in self.addresses.candidates().await {
-            let peer = self.peer(address);
-            match self.connect(&peer).await {
-                Ok((session, reused)) => {
-                    self.addresses.worked(address);
-                    return match self.exchange(session, &peer, request).await {
-                        Err(failed) if reused && failed.unanswered && request.method.is_safe() => {
-                            let (session, _) = self.connect(&self.fresh(&peer)).await?;
-                            self.exchange(session, &peer, request).await.map_err(|failed| failed.why)
-                        }
-                        answered => answered.map_err(|failed| failed.why),
-                    };
-                }
-                Err(why) => last = why,
+    pub(super) async fn fetch(&self, request: &RequestHeader, slot: Slot) -> Result<Heard, UpstreamFailure> {
+        let (session, peer, reused) = self.dialer.connect().await?;
+        let heard = match self.exchange(session, &peer, request).await {
+            Err(failed) if reused && failed.unanswered && request.method.is_safe() => {
+                let session = self.dialer.connect_anew(&peer).await?;
+                self.exchange(session, &peer, request).await
             }
-        }
-        Err(last)
+            heard => heard,
+        };
+        Ok(heard.map_err(|failed| failed.why)?.holding(Some(slot)))
     }
 
-    async fn connect(&self, peer: &HttpPeer) -> Result<(HttpSession, bool), UpstreamFailure> {
-        self.connector.get_http_session(peer).await.map_err(|error| connect_failure(&error))
-    }
-
-    /// A new connection to the app, for a protocol that is not pingora's.
-    pub(super) async fn stream(&self) -> Result<Stream, UpstreamFailure> {
-        let mut last = UpstreamFailure::Resolve;
-        for address in self.addresses.candidates().await {
-            match self.transport.new_stream(&self.peer(address)).await {
-                Ok(stream) => {
-                    self.addresses.worked(address);
-                    return Ok(stream);
-                }
-                Err(error) => last = connect_failure(&error),
-            }
-        }
-        Err(last)
-    }
-
-    /// Goes on with a GET that was sent on such a connection, as with any other; the connection is used for it alone.
-    pub(super) async fn resume(&self, stream: Stream) -> Result<Heard, UpstreamFailure> {
+    /// Goes on with a GET that was sent on a connection of its own, as with any other.
+    pub(super) async fn resume(&self, stream: Stream, slot: Slot) -> Result<Heard, UpstreamFailure> {
         let mut session = HttpSession::H1(v1::client::HttpSession::new(stream));
         session.set_read_timeout(Some(self.timeouts.read));
-        let peer = self.peer(([0, 0, 0, 0], 0).into());
-        let requested = Instant::now();
-        Awaiting { session, peer, head_only: false, single_use: true, requested, interim: 0 }.next().await
+        let (peer, requested, slot) = (self.dialer.template().clone(), Instant::now(), Some(slot));
+        Awaiting { session, peer, head_only: false, single_use: true, requested, interim: 0, slot }.next().await
     }
 
     async fn exchange(
@@ -168,12 +113,18 @@ impl Origin {
         session.set_read_timeout(Some(self.timeouts.read));
         session.set_write_timeout(Some(self.timeouts.write));
         let requested = Instant::now();
-        session.write_request_header(Box::new(request.clone())).await?;
-        session.finish_request_body().await?;
+        if let HttpSession::H2(stream) = &mut session {
+            stream.write_request_header(over_h2(request)?, true)?;
+        } else {
+            session.write_request_header(Box::new(request.clone())).await?;
+            session.finish_request_body().await?;
+        }
         let head_only = request.method == http::Method::HEAD;
         // Some servers send a body with HEAD all the same; late, it would be taken for the answer to the next request.
         let single_use = head_only;
-        Awaiting { session, peer: peer.clone(), head_only, single_use, requested, interim: 0 }.listen().await
+        Awaiting { session, peer: peer.clone(), head_only, single_use, requested, interim: 0, slot: None }
+            .listen()
+            .await
     }
 
     /// Gives the connection of a finished exchange back to the pool; that of an unfinished one is closed.
@@ -181,34 +132,46 @@ impl Origin {
         if exchange.single_use {
             return exchange.abort().await;
         }
-        let idle = exchange.peer.idle_timeout();
-        self.connector.release_http_session(exchange.session, &exchange.peer, idle).await;
+        self.dialer.release(exchange.session, &exchange.peer).await;
     }
+}
+
+impl Heard {
+    /// Keeps a turn at the app for as long as the answer takes.
+    fn holding(self, slot: Option<Slot>) -> Self {
+        match self {
+            Self::Interim(head, awaiting) => Self::Interim(head, Awaiting { slot, ..awaiting }),
+            Self::Final(exchange) => {
+                let _slot = slot.filter(|_| !exchange.head.get("content-type").is_some_and(is_event_stream));
+                Self::Final(Exchange { _slot, ..exchange })
+            }
+        }
+    }
+}
+
+/// Whether this content type is that of server-sent events, which may go on for as long as somebody listens.
+pub(super) fn is_event_stream(content_type: &[u8]) -> bool {
+    let media = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    trim(media).eq_ignore_ascii_case(b"text/event-stream")
 }
 
 impl Awaiting {
     /// Waits for what comes after an interim response.
-    pub(super) async fn next(self) -> Result<Heard, UpstreamFailure> {
-        self.listen().await.map_err(|failed| failed.why)
+    pub(super) async fn next(mut self) -> Result<Heard, UpstreamFailure> {
+        let slot = self.slot.take();
+        Ok(self.listen().await.map_err(|failed| failed.why)?.holding(slot))
     }
 
     async fn listen(mut self) -> Result<Heard, Failed> {
         loop {
-            self.session.read_response_header().await?;
+            let read = self.session.read_response_header().await;
+            read.inspect_err(|error| give_up(&self.session, error))?;
             let Some(head) = self.session.response_header() else { return Err(MALFORMED) };
             if !head.status.is_informational() {
                 if !is_coding_known(head) {
                     return Err(MALFORMED);
                 }
-                let received = Received { requested: self.requested, at: Instant::now(), wall: SystemTime::now() };
-                let framed = self.head_only || is_framed(head);
-                let may_be_silent = is_event_stream(head);
-                let head = passed_on(head, received.wall);
-                if may_be_silent {
-                    self.session.set_read_timeout(None);
-                }
-                let Self { session, peer, single_use, .. } = self;
-                return Ok(Heard::Final(Exchange { session, peer, head, framed, single_use, received }));
+                return self.answered().map(Heard::Final);
             }
             self.interim += 1;
             // 101: nobody asked for another protocol.
@@ -220,6 +183,28 @@ impl Awaiting {
                 return Ok(Heard::Interim(interim(head), self));
             }
         }
+    }
+
+    /// The final response, whose head has come.
+    fn answered(mut self) -> Result<Exchange, Failed> {
+        let received = Received { requested: self.requested, at: Instant::now(), wall: SystemTime::now() };
+        let over = is_over(&mut self.session);
+        let Some(head) = self.session.response_header() else { return Err(MALFORMED) };
+        let is_h2 = matches!(self.session, HttpSession::H2(_));
+        let bodiless = self.head_only || matches!(head.status.as_u16(), 204 | 304);
+        // RFC 9113 §8.1.1: a stream that ends before the length it names. The h2 crate sees all cases but this one.
+        if is_h2 && over && !bodiless && names_a_length(head) {
+            return Err(Failed { why: UpstreamFailure::Closed, unanswered: false });
+        }
+        // An HTTP/2 stream says by itself where its message ends.
+        let framed = is_h2 || bodiless || is_framed(head);
+        let head = passed_on(head, received.wall, if is_h2 { VIA_H2 } else { VIA });
+        let Self { mut session, peer, single_use, .. } = self;
+        if head.get("content-type").is_some_and(is_event_stream) {
+            // It may be silent for as long as it likes.
+            session.set_read_timeout(None);
+        }
+        Ok(Exchange { session, peer, head, framed, single_use, received, _slot: None })
     }
 }
 
@@ -234,14 +219,17 @@ impl Exchange {
                 // An empty part says nothing, and would end a chunked answer to the client.
                 Ok(Some(part)) if part.is_empty() => {}
                 Ok(part) => return Ok(part),
-                Err(error) => return Err(failure(&error)),
+                Err(error) => {
+                    give_up(&self.session, &error);
+                    return Err(failure(&error));
+                }
             }
         }
     }
 
     /// Whether the last part of the body is known to be here.
     pub(super) fn is_done(&mut self) -> bool {
-        self.session.response_done()
+        is_over(&mut self.session)
     }
 
     /// Closes the connection, so that the app learns that nobody waits any more.
@@ -259,17 +247,28 @@ struct Failed {
 impl From<Box<Error>> for Failed {
     fn from(error: Box<Error>) -> Self {
         let why = failure(&error);
-        // pingora marks so what may be the end of an idle connection. Read timeouts and malformed answers are not.
-        let unanswered = error.retry == RetryType::ReusedOnly || *error.etype() == ErrorType::WriteError;
+        // pingora marks so what may be the end of an idle connection. Read timeouts and malformed answers are not. Of
+        // HTTP/2 it says outright what the app has not looked at (RFC 9113 §8.7).
+        let unanswered = error.retry == RetryType::ReusedOnly
+            || *error.etype() == ErrorType::WriteError
+            || (*error.etype() == ErrorType::H2Error && error.retry == RetryType::Decided(true));
         Self { why, unanswered }
     }
 }
 
-/// The same, of a connection that could not be made.
-fn connect_failure(error: &Error) -> UpstreamFailure {
-    match failure(error) {
-        UpstreamFailure::ConnectTimeout => UpstreamFailure::ConnectTimeout,
-        _ => UpstreamFailure::Connect,
+/// Whether the last part of the body is known to be here.
+fn is_over(session: &mut HttpSession) -> bool {
+    match session {
+        // A stream that broke off looks ended as well: only an end without an error is one.
+        HttpSession::H2(stream) => matches!(stream.check_response_end_or_error(), Ok(true)),
+        session => session.response_done(),
+    }
+}
+
+/// After silence for too long: an HTTP/2 connection on which nothing comes takes no other request.
+fn give_up(session: &HttpSession, error: &Error) {
+    if let (HttpSession::H2(stream), ErrorType::ReadTimedout) = (session, error.etype()) {
+        stream.conn.mark_shutdown();
     }
 }
 
@@ -284,16 +283,12 @@ pub(super) fn failure(error: &Error) -> UpstreamFailure {
         | ErrorType::ConnectProxyFailure
         | ErrorType::SocketError
         | ErrorType::BindError => UpstreamFailure::Connect,
-        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => UpstreamFailure::Closed,
+        // What HTTP/2 knows of errors are streams and connections that the app ended.
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError | ErrorType::H2Error => {
+            UpstreamFailure::Closed
+        }
         _ => UpstreamFailure::Malformed,
     }
-}
-
-/// Whether the response says where it ends (RFC 9112 §6.3); else the end of the connection does, and a cut looks the same.
-fn is_framed(head: &ResponseHeader) -> bool {
-    matches!(head.status.as_u16(), 204 | 304)
-        || head.headers.contains_key(http::header::CONTENT_LENGTH)
-        || head.headers.contains_key(http::header::TRANSFER_ENCODING)
 }
 
 /// Whether the body came without a transfer coding, or chunked and no more. Any other coding would stay on what is
@@ -304,19 +299,25 @@ pub(super) fn is_coding_known(head: &ResponseHeader) -> bool {
     codings.next().is_none() && coding.is_none_or(|coding| coding.eq_ignore_ascii_case(b"chunked"))
 }
 
-/// Whether the body is a stream of server-sent events, which may be silent for as long as it likes.
-fn is_event_stream(head: &ResponseHeader) -> bool {
-    let content_type = head.headers.get(http::header::CONTENT_TYPE);
-    content_type.is_some_and(|value| starts_with(value.as_bytes(), "text/event-stream"))
+/// Whether the response says where it ends (RFC 9112 §6.3); else the end of the connection does, and a cut looks the same.
+fn is_framed(head: &ResponseHeader) -> bool {
+    head.headers.contains_key(http::header::CONTENT_LENGTH)
+        || head.headers.contains_key(http::header::TRANSFER_ENCODING)
+}
+
+/// Whether a body of at least a byte is announced.
+fn names_a_length(head: &ResponseHeader) -> bool {
+    let length = head.headers.get(http::header::CONTENT_LENGTH);
+    length.is_some_and(|length| length.as_bytes().iter().any(|byte| *byte != b'0'))
 }
 
 /// The response's fields that go on to the client, with Date (RFC 9110 §6.6.1) and Via added.
-fn passed_on(head: &ResponseHeader, now: SystemTime) -> ResponseHead {
+fn passed_on(head: &ResponseHeader, now: SystemTime, via: &str) -> ResponseHead {
     let mut out = end_to_end(head);
     if !head.headers.contains_key(http::header::DATE) {
         out.field(b"Date", date::format(now).as_bytes());
     }
-    out.field(b"Via", VIA.as_bytes()).finish()
+    out.field(b"Via", via.as_bytes()).finish()
 }
 
 /// An interim response as it goes on to the client.
@@ -336,8 +337,10 @@ fn end_to_end(head: &ResponseHeader) -> Builder {
         .filter(|name| !is_never_hop_by_hop(name))
         .collect();
     let mut length_written = false;
-    for (name, value) in head.case_header_iter() {
-        let name = name.as_slice();
+    let as_sent = head.case_header_iter().map(|(name, value)| (name.as_slice(), value));
+    // HTTP/2 knows small letters only, and pingora keeps no other form of them.
+    let small = head.headers.iter().filter(|_| !head.has_case()).map(|(name, value)| (name.as_str().as_bytes(), value));
+    for (name, value) in as_sent.chain(small) {
         let hop = is_hop_by_hop(name) || named.iter().any(|named| named.eq_ignore_ascii_case(name));
         if hop || is(name, "x-request-id") {
             continue;

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -39,6 +39,32 @@ impl Pilot {
 
     pub(super) fn key(&self) -> &FlightKey {
         &self.key
+    }
+
+    /// Says that the app is asked from now on, no longer only waited for.
+    pub(super) fn asked(&self) {
+        self.flight.state.lock().asked = Some(Instant::now());
+    }
+
+    /// Waits until nobody waits for the answer any more. Then the flight is in the table no longer, so that nobody
+    /// joins it: what is left to do is to drop it.
+    pub(super) async fn abandoned(&mut self) {
+        loop {
+            let flight = self.flight.clone();
+            let taken = flight.taken.notified();
+            tokio::pin!(taken);
+            taken.as_mut().enable();
+            {
+                // Readers join under the table's lock.
+                let mut listed = self.flights.shard(&self.key).lock();
+                if self.flight.state.lock().readers.iter().all(Option::is_none) {
+                    listed.remove(&self.key);
+                    self.listed = false;
+                    return;
+                }
+            }
+            taken.await;
+        }
     }
 
     /// Publishes an interim response.

@@ -21,6 +21,10 @@ pub(super) fn unanswered(why: UpstreamFailure, request: &RequestHead) -> (Respon
         UpstreamFailure::ConnectTimeout | UpstreamFailure::Timeout => {
             "the app behind this proxy did not answer in time"
         }
+        UpstreamFailure::Tls => "the app behind this proxy cannot be reached safely",
+        UpstreamFailure::QueueFull | UpstreamFailure::QueueTimeout => {
+            "the app behind this proxy has too many requests at once"
+        }
         UpstreamFailure::Closed => "the app behind this proxy broke off before it answered",
         UpstreamFailure::Malformed => "the app behind this proxy sent what is not an HTTP response",
     };
@@ -54,7 +58,12 @@ fn reason(status: u16) -> &'static str {
 }
 
 fn answer(status: u16, content_type: &[u8], body: Bytes) -> (ResponseHead, Bytes) {
-    let head = ResponseHead::build(status, reason(status))
+    let mut head = ResponseHead::build(status, reason(status));
+    if status == 503 {
+        // The queue moves on with every answer: whoever asks again soon may well be let in.
+        head.field(b"Retry-After", b"1");
+    }
+    let head = head
         .field(b"Content-Type", content_type)
         .field(b"Cache-Control", b"no-store")
         .field(b"Date", date::format(std::time::SystemTime::now()).as_bytes())
@@ -79,6 +88,7 @@ mod tests {
             assert_eq!(head.content_length(), Some(body.len() as u64));
             assert!(body.starts_with(why.status().to_string().as_bytes()) && body.ends_with(b"\n"));
             assert_eq!(head.get("cache-control"), Some(b"no-store".as_slice()));
+            assert_eq!(head.get("retry-after"), why.is_refusal().then_some(b"1".as_slice()));
         }
     }
 

@@ -6,15 +6,11 @@ use bytes::{Bytes, BytesMut};
 use http::Method;
 use pingora_core::protocols::{Stream, http::ServerSession};
 use pingora_http::{ResponseHeader, header_value_from_slice};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    sync::watch,
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt, sync::watch, time::timeout};
 
 use crate::header::{Fields, RequestHead, ResponseHead, fields::is, request::Version};
 
-use super::conn::MAX_KEPT_BYTES;
+use super::conn::left;
 
 /// The client left, or took nothing for the length of the write timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,16 +233,8 @@ impl Reply for H1Reply<'_> {
 
     async fn left(&mut self) {
         // Bytes that come are the next request's: a client may send it as soon as it has the last byte of this answer.
-        while self.ahead.len() < MAX_KEPT_BYTES {
-            match self.io.read_buf(self.ahead).await {
-                Ok(0) | Err(_) => {
-                    self.keep_alive = false;
-                    return;
-                }
-                Ok(_) => {}
-            }
-        }
-        std::future::pending().await
+        left(self.io, self.ahead).await;
+        self.keep_alive = false;
     }
 
     fn sent(&self) -> u64 {

@@ -17,6 +17,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// Where the app is.
     pub upstream: Upstream,
+    /// The only authorities, PEM, that certificates of an `https://` app are believed from. Default: the system's.
+    pub upstream_ca: Option<PathBuf>,
     /// Sent to the app as Host in place of the client's.
     pub host: Option<String>,
     /// Peers whose `X-Forwarded-*` and `Forwarded` are believed.
@@ -27,6 +29,10 @@ pub struct Settings {
     pub max_connections_per_ip: Option<usize>,
     /// Idle connections to the app that are kept for reuse. Default 128.
     pub upstream_connections: usize,
+    /// Requests that the app is given at once. Default 1024.
+    pub upstream_concurrency: usize,
+    /// Requests that may wait for their turn at the app. Default 1024; 0: none.
+    pub upstream_queue: usize,
     /// What a request's head may measure.
     pub limits: Limits,
     /// A request body larger than this is refused with 413. Default: no limit.
@@ -37,24 +43,83 @@ pub struct Settings {
     pub access_log: access_log::Settings,
 }
 
-/// The app's address: `http://host:port`.
+/// Where the app is, and what is spoken with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// A name or an IP address, without brackets.
-    pub host: String,
-    /// The port; 80 where the URL has none.
-    pub port: u16,
+pub enum Upstream {
+    /// `http://host:port`, and with other protocols.
+    Host {
+        /// What is spoken.
+        protocol: Protocol,
+        /// A name or an IP address, without brackets.
+        host: String,
+        /// The port; the protocol's own where the URL has none.
+        port: u16,
+    },
+    /// `unix:/path`: HTTP/1.1 over a Unix socket.
+    Unix(PathBuf),
+}
+
+/// What is spoken with an app that is reached by TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/1.1 over TLS.
+    Https,
+    /// HTTP/2 without TLS, with prior knowledge (RFC 9113 §3.3).
+    H2c,
+}
+
+impl Protocol {
+    /// What stands before `://`.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::H2c => "h2c",
+        }
+    }
+
+    /// The port where none is named (RFC 9110 §4.2).
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http | Self::H2c => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+impl Upstream {
+    /// What the app is called in Host when the client named nobody; a port that goes without saying is left out.
+    pub fn authority(&self) -> String {
+        match self {
+            Self::Host { protocol, host, port } if *port == protocol.default_port() => bracketed(host),
+            Self::Host { host, port, .. } => format!("{}:{port}", bracketed(host)),
+            Self::Unix(_) => "localhost".into(),
+        }
+    }
+
+    /// What is spoken with the app. A Unix socket needs no TLS.
+    pub fn protocol(&self) -> Protocol {
+        match self {
+            Self::Host { protocol, .. } => *protocol,
+            Self::Unix(_) => Protocol::Http,
+        }
+    }
 }
 
 impl std::fmt::Display for Upstream {
-    /// The authority: `host:port`, an IPv6 address in brackets.
+    /// As it is configured, with its port.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
+        match self {
+            Self::Host { protocol, host, port } => write!(f, "{}://{}:{port}", protocol.scheme(), bracketed(host)),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.into() }
 }
 
 /// The settings of `[server.tls]`.
@@ -73,6 +138,8 @@ pub struct Tls {
 pub struct Timeouts {
     /// Connecting to the app. Default 2 s; longer is 504.
     pub connect: Duration,
+    /// Waiting for a turn at the app. Default 10 s; longer is 503.
+    pub queue: Duration,
     /// The client's whole request head, from its first byte. Default 10 s; longer is 408.
     pub header: Duration,
     /// Silence of the app; upgraded connections and event streams may be silent for longer. Default 300 s; longer is 504.
@@ -90,6 +157,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(2),
+            queue: Duration::from_secs(10),
             header: Duration::from_secs(10),
             read: Duration::from_secs(300),
             write: Duration::from_secs(30),
@@ -104,12 +172,16 @@ impl Default for Settings {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
             tls: None,
-            upstream: Upstream { host: "127.0.0.1".into(), port: 3000 },
+            upstream: Upstream::Host { protocol: Protocol::Http, host: "127.0.0.1".into(), port: 3000 },
+            upstream_ca: None,
             host: None,
             trusted_proxies: private_networks(),
             max_connections: 10_000,
             max_connections_per_ip: None,
             upstream_connections: 128,
+            // What Envoy allows by default, for both: far more than apps work on at once, and a bound all the same.
+            upstream_concurrency: 1024,
+            upstream_queue: 1024,
             limits: Limits::default(),
             max_body_bytes: None,
             timeouts: Timeouts::default(),

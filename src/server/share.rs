@@ -1,6 +1,6 @@
 //! Misses that are shared: a request joins the fetch of whoever asks for the same, or begins it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
@@ -89,17 +89,27 @@ impl Engine {
     }
 
     /// Waits for a flight's head, as long as the client does; interim responses are passed on at once. Who waits for
-    /// another's fetch does so for `lock_timeout`.
+    /// another's fetch does so for `lock_timeout`, counted from when the app is asked: as long as that one waits for its
+    /// turn, to ask alone would only make the queue longer.
     async fn answer<R: Reply>(&self, reader: &mut Reader, reply: &mut R) -> Waited {
         let began = reader.began();
-        let patience = tokio::time::sleep(self.state.cache.settings().lock_timeout);
+        let lock_timeout = self.state.cache.settings().lock_timeout;
+        let patience = tokio::time::sleep(lock_timeout);
         tokio::pin!(patience);
         loop {
             let answer = tokio::select! {
                 biased;
                 answer = reader.answer() => answer,
                 () = reply.left() => return Waited::Left,
-                () = &mut patience, if !began => return Waited::TooLong,
+                () = &mut patience, if !began => {
+                    let now = Instant::now();
+                    let until = reader.asked().unwrap_or(now) + lock_timeout;
+                    if until <= now {
+                        return Waited::TooLong;
+                    }
+                    patience.as_mut().reset(until.into());
+                    continue;
+                }
             };
             match answer {
                 Answer::Interim(head) if reply.interim(&head).await.is_ok() => {}

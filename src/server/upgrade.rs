@@ -24,10 +24,11 @@ use crate::{
 
 use super::{
     Engine, Served,
-    conn::{Body, Conn, MAX_KEPT_BYTES, close},
+    conn::{Body, Conn, close, left},
     context::Request,
     origin::Heard,
     reply::{H1Reply, Reply, add},
+    slots::{Slot, Waited},
     upstream::{Ask, VIA, upstream_request},
 };
 
@@ -40,7 +41,7 @@ enum Word {
     /// It agrees: the head of its 101, and what it sent after it.
     Agreed(ResponseHead, BytesMut),
     /// It answers like to any other request; nothing of the answer has been used.
-    Declined(BytesMut),
+    Declined(BytesMut, Option<Slot>),
     Failed(UpstreamFailure),
     /// The client left meanwhile.
     Left,
@@ -59,7 +60,7 @@ impl Engine {
         self.state.cache.stats.bypassed(Bypass::Upgrade);
         let requested = Instant::now();
         let (mut upstream, word) = match self.ask_to_upgrade(request, &mut io, &mut ahead).await {
-            Ok((upstream, word)) => (Some(upstream), word),
+            Ok(asked) => asked,
             Err(failure) => (None, Word::Failed(failure)),
         };
         let first_byte = Some(requested.elapsed());
@@ -89,10 +90,15 @@ impl Engine {
         request: &Request,
         io: &mut Stream,
         ahead: &mut BytesMut,
-    ) -> Result<(Stream, Word), UpstreamFailure> {
+    ) -> Result<(Option<Stream>, Word), UpstreamFailure> {
         let asked = upstream_request(request, Ask::AsAsked, &self.sending).map_err(|_| UpstreamFailure::Malformed)?;
         let timeouts = &self.settings.timeouts;
-        let mut upstream = self.origin.stream().await?;
+        let slot = match self.origin.slots.enter_unless(left(io, ahead)).await {
+            Waited::Entered(slot) => slot,
+            Waited::Refused(why) => return Err(why),
+            Waited::Left => return Ok((None, Word::Left)),
+        };
+        let mut upstream = self.origin.dialer.stream().await?;
         let sent = timeout(timeouts.write, async {
             upstream.write_all(&wire(&asked)).await?;
             upstream.flush().await
@@ -105,7 +111,9 @@ impl Engine {
             },
             () = left(io, ahead) => Word::Left,
         };
-        Ok((upstream, word))
+        // A tunnel has no turn at the app: it may never end.
+        let word = if let Word::Declined(answer, _) = word { Word::Declined(answer, Some(slot)) } else { word };
+        Ok((Some(upstream), word))
     }
 
     /// Passes bytes both ways until both ends have closed, or one is gone; how many the client was sent.
@@ -147,9 +155,9 @@ impl Engine {
         let status = CacheStatus::Bypassed(Bypass::Upgrade);
         let failure = match (word, upstream) {
             (Word::Left, _) => return Served::nothing(Outcome::Bypass),
-            (Word::Declined(answer), Some(upstream)) => {
+            (Word::Declined(answer, Some(slot)), Some(upstream)) => {
                 let replayed = Conn::lend(upstream, &[], &answer, Body::All);
-                match self.origin.resume(Box::new(replayed)).await {
+                match self.origin.resume(Box::new(replayed), slot).await {
                     Ok(Heard::Final(exchange)) => {
                         return self.stream(request, status, Outcome::Bypass, exchange, reply).await;
                     }
@@ -187,7 +195,7 @@ async fn hear(upstream: &mut Stream) -> Word {
                 answer.advance(length);
                 return head.map_or(Word::Failed(UpstreamFailure::Malformed), |head| Word::Agreed(head, answer));
             }
-            Ok(Some(_)) => return Word::Declined(answer),
+            Ok(Some(_)) => return Word::Declined(answer, None),
             Ok(None) if answer.len() < MAX_HEAD_BYTES => {
                 answer.reserve(READ_BYTES);
                 match upstream.read_buf(&mut answer).await {
@@ -228,17 +236,6 @@ impl Fields for Lines<'_> {
     fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.0.iter().map(|field| (field.name.as_bytes(), field.value))
     }
-}
-
-/// Waits until the client leaves; what it sends is kept, up to a bound.
-async fn left(io: &mut Stream, ahead: &mut BytesMut) {
-    while ahead.len() < MAX_KEPT_BYTES {
-        ahead.reserve(READ_BYTES);
-        if !matches!(io.read_buf(ahead).await, Ok(1..)) {
-            return;
-        }
-    }
-    std::future::pending().await
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use ipnet::IpNet;
-use pingora_error::Result;
+use pingora_error::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, header_value_from_slice};
 
 use crate::header::{
@@ -37,6 +37,8 @@ pub(super) struct Sending {
 
 /// What this proxy adds to `Via` of an answer: it came by HTTP/1.1, under our pseudonym (RFC 9110 §7.6.3).
 pub(super) const VIA: &str = "1.1 pacecar";
+/// The same, of an answer that came by HTTP/2.
+pub(super) const VIA_H2: &str = "2 pacecar";
 
 /// The protocol that a request came by, as `Via` names it.
 fn protocol(version: Version) -> &'static str {
@@ -77,6 +79,22 @@ pub(super) fn upstream_request(request: &Request, ask: Ask, sending: &Sending) -
     }
     add_ours(&mut out, request, sending)?;
     Ok(Box::new(out))
+}
+
+/// The same request as HTTP/2 has it: the authority in place of Host (RFC 9113 §8.3.1).
+///
+/// # Errors
+/// For a target or an authority that HTTP/1 carries and a URI does not.
+pub(super) fn over_h2(request: &RequestHeader) -> Result<Box<RequestHeader>> {
+    let mut out = Box::new(request.clone());
+    let authority = out.remove_header("host");
+    let target = http::Uri::builder()
+        .scheme("http")
+        .authority(authority.as_ref().map_or(b"".as_slice(), |host| host.as_bytes()))
+        .path_and_query(request.raw_path())
+        .build();
+    out.set_uri(target.or_err(ErrorType::InvalidHTTPHeader, "no URI can be made of the request")?);
+    Ok(out)
 }
 
 /// Fields that only this client can use the answer to (RFC 9110 §13.1).

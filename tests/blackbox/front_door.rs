@@ -296,7 +296,7 @@ async fn idle_http2_connection_is_closed() {
     let sidecar = Sidecar::in_front_of(&origin).config("[server.timeouts]\nidle = \"300ms\"").start().await;
     let client = sidecar.h2c().await;
     client.get("/").await.assert_status(200);
-    sidecar.becomes("pacecar_connections", 0.0).await;
+    sidecar.until_metric("pacecar_connections", 0.0).await;
 }
 
 #[tokio::test]
@@ -311,9 +311,9 @@ async fn encrypted_client_that_takes_nothing_is_let_go() {
     for request in [get("/stored"), get("/stored"), get("/"), post("/", "body")] {
         let mut client = sidecar.tls().await;
         let incoming = client.begin(request).await;
-        sidecar.becomes("pacecar_http_requests_in_flight", 0.0).await;
+        sidecar.until_metric("pacecar_http_requests_in_flight", 0.0).await;
         // The client is still there, and has what was on its way to read.
-        sidecar.becomes("pacecar_connections", 0.0).await;
+        sidecar.until_metric("pacecar_connections", 0.0).await;
         incoming.so_far().assert_status(200);
     }
 }

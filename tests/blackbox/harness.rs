@@ -249,6 +249,7 @@ fn cache_status_is_read_from_its_last_member() {
         fields: crate::common::Fields(vec![("Cache-Status".to_owned(), field.to_owned())]),
         body: Vec::new(),
         end: End::Complete,
+        trailers: crate::common::Fields::default(),
         interim: Vec::new(),
     };
     answer("pacecar; hit; ttl=376").assert_cache("hit").assert_cache_parameter("ttl=376");

@@ -33,7 +33,7 @@ async fn connections_over_the_limit_are_turned_away_and_counted() {
         // Those that are in are served as before, and a place that becomes free is given away.
         open[0].get("/").await.assert_status(200);
         drop(open.pop());
-        sidecar.becomes("pacecar_connections", 2.0).await;
+        sidecar.until_metric("pacecar_connections", 2.0).await;
         sidecar.get("/").await.assert_status(200);
     }
 }
@@ -53,8 +53,8 @@ async fn client_that_takes_nothing_is_cut_at_the_write_timeout() {
             let mut client = sidecar.client().await;
             let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", sidecar.addr());
             client.send_bytes(request).await;
-            sidecar.becomes("pacecar_http_requests_in_flight", 1.0).await;
-            sidecar.becomes("pacecar_http_requests_in_flight", 0.0).await;
+            sidecar.until_metric("pacecar_http_requests_in_flight", 1.0).await;
+            sidecar.until_metric("pacecar_http_requests_in_flight", 0.0).await;
             client.answer("GET").await.assert_status(200).assert_cut();
         }
     }

@@ -18,6 +18,8 @@ mod front_door;
 mod harness;
 mod herd;
 mod limits;
+mod queue;
 mod reload;
 mod upgrade;
+mod upstreams;
 mod vite;

@@ -23,6 +23,8 @@ pub(crate) struct Answer {
     pub(crate) fields: Fields,
     pub(crate) body: Vec<u8>,
     pub(crate) end: End,
+    /// Fields after the body; only HTTP/2 clients keep them.
+    pub(crate) trailers: Fields,
     /// Interim responses before it: status and fields.
     pub(crate) interim: Vec<(u16, Fields)>,
 }
@@ -37,6 +39,7 @@ impl Answer {
             fields: Fields(Vec::new()),
             body: Vec::new(),
             end: End::Cut(reason),
+            trailers: Fields::default(),
             interim: Vec::new(),
         }
     }

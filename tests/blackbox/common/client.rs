@@ -94,9 +94,16 @@ impl Client {
             }
             let framing = framing(method, status, &fields)
                 .unwrap_or_else(|broken| panic!("{broken:?} in the answer to\n{request}{}", readable(&head)));
-            let answer = Answer { request, version, status, fields, body: Vec::new(), end: End::Complete, interim };
+            let (body, trailers) = (Vec::new(), Fields::default());
+            let answer = Answer { request, version, status, fields, body, end: End::Complete, trailers, interim };
             return Incoming { client: self, framing, answer };
         }
+    }
+
+    /// Reads exactly these bytes, or something else.
+    pub(crate) async fn until(&mut self, expected: &str) -> bool {
+        let read = within(format!("{expected:?}"), self.wire.head()).await;
+        matches!(read, Ok(Some(read)) if read == expected.as_bytes())
     }
 
     /// Says that no more will be sent.

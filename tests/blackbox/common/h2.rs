@@ -84,9 +84,10 @@ impl H2 {
             request: shown,
             version: "HTTP/2".to_owned(),
             status: head.status.as_u16(),
-            fields: Fields(head.headers.iter().map(|(name, value)| (name.to_string(), latin1(value))).collect()),
+            fields: fields(&head.headers),
             body: Vec::new(),
             end: End::Complete,
+            trailers: Fields::default(),
             interim: Vec::new(),
         };
         while let Some(piece) = receiving.data().await {
@@ -94,9 +95,13 @@ impl H2 {
                 Ok(piece) => answer.body.extend_from_slice(&piece),
                 Err(error) => {
                     answer.end = End::Cut(error.to_string());
-                    break;
+                    return answer;
                 }
             }
+        }
+        match receiving.trailers().await {
+            Ok(trailers) => answer.trailers = trailers.as_ref().map(fields).unwrap_or_default(),
+            Err(error) => answer.end = End::Cut(error.to_string()),
         }
         answer
     }
@@ -106,6 +111,11 @@ impl Drop for H2 {
     fn drop(&mut self) {
         self.driver.abort();
     }
+}
+
+/// Fields in their order.
+pub(crate) fn fields(headers: &http::HeaderMap) -> Fields {
+    Fields(headers.iter().map(|(name, value)| (name.to_string(), latin1(value))).collect())
 }
 
 fn latin1(value: &http::HeaderValue) -> String {

@@ -5,6 +5,8 @@ mod answer;
 mod client;
 mod gate;
 mod h2;
+mod h2_origin;
+mod listen;
 mod message;
 mod origin;
 mod request;
@@ -19,11 +21,13 @@ pub(crate) use self::{
     client::Client,
     gate::Gate,
     h2::H2,
+    h2_origin::{H2Answer, H2Origin},
     message::Fields,
     origin::{Origin, Received},
     request::{Request, get, head, post, request},
     response::{Cut, Response, ok, raw, status},
     sidecar::Sidecar,
+    tls::Authority,
 };
 
 /// How long any single wait may take. Far more than anything needs, so that a slow machine does not fail a test; a
@@ -46,6 +50,11 @@ pub(crate) fn within<T>(what: impl std::fmt::Display, future: impl Future<Output
 pub(crate) trait App {
     /// Where it is, and what it has to say when a test fails.
     fn upstream(&self) -> Upstream;
+
+    /// The same as the sidecar is told it.
+    fn url(&self) -> String {
+        format!("http://{}", self.upstream().address)
+    }
 }
 
 /// An app's address, and its log as text.

@@ -4,17 +4,20 @@ use std::{
     collections::HashMap,
     fmt::Write as _,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex},
 };
 
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::TcpSocket,
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     App, Fields, Response, Upstream,
+    listen::{Accepted, Listener, Place, Socket},
     message::{Broken, Framing, Wire, parse_head},
     readable, status, within,
 };
@@ -63,9 +66,9 @@ impl<F: Fn(&Received) -> Response + Send + Sync + 'static> Script for F {
 }
 
 /// An origin's script; [`Builder::start`] makes it listen.
-#[derive(Default)]
 pub(crate) struct Builder {
     routes: HashMap<String, Box<dyn Script>>,
+    place: Place,
 }
 
 impl Builder {
@@ -80,19 +83,36 @@ impl Builder {
         self.route("*", script)
     }
 
-    /// Listens on a port that the system chooses.
-    pub(crate) async fn start(self) -> Origin {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
-        let address = listener.local_addr().expect("a bound socket has an address");
+    /// Over TLS, with the certificate that the acceptor has.
+    pub(crate) fn tls(mut self, tls: TlsAcceptor) -> Self {
+        self.place = Place::Tcp(self.place.address(), Some(tls));
+        self
+    }
+
+    /// On this path.
+    pub(crate) fn unix(mut self, path: &Path) -> Self {
+        self.place = Place::Unix(path.to_owned());
+        self
+    }
+
+    /// On the IPv6 loopback address alone.
+    pub(crate) fn on_ipv6(mut self) -> Self {
+        self.place = Place::Tcp("[::1]:0".parse().unwrap(), self.place.tls());
+        self
+    }
+
+    /// Listens, on a port that the system chooses unless it is a path.
+    pub(crate) async fn start(mut self) -> Origin {
+        let listener = self.place.listen().await;
         let shared = Arc::new(Shared { routes: self.routes, log: watch::Sender::new(Log::default()) });
-        let running = State::Running(tokio::spawn(accept(listener, shared.clone())));
-        Origin { address, shared, state: Mutex::new(running) }
+        let running = State::Running(tokio::spawn(accept(listener, self.place.tls(), shared.clone())));
+        Origin { place: self.place, shared, state: Mutex::new(running) }
     }
 }
 
 /// A running origin. It ends when it is dropped.
 pub(crate) struct Origin {
-    address: SocketAddr,
+    place: Place,
     shared: Arc<Shared>,
     state: Mutex<State>,
 }
@@ -100,7 +120,7 @@ pub(crate) struct Origin {
 enum State {
     Running(JoinHandle<()>),
     /// Nothing listens, but the port is held, so that nobody else is given it meanwhile.
-    Stopped(TcpSocket),
+    Stopped(Option<TcpSocket>),
     Between,
 }
 
@@ -121,12 +141,12 @@ impl Origin {
     /// A script without routes.
     #[expect(clippy::new_ret_no_self, reason = "an origin exists once it listens")]
     pub(crate) fn new() -> Builder {
-        Builder::default()
+        Builder { routes: HashMap::new(), place: Place::Tcp("127.0.0.1:0".parse().unwrap(), None) }
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.place.address()
     }
 
     /// How many request heads it has received.
@@ -176,25 +196,27 @@ impl Origin {
         let State::Running(running) = running else { panic!("the origin is not running") };
         running.abort();
         let _ = running.await;
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(self.address).expect("the port was the origin's a moment ago");
-        *self.state.lock().unwrap() = State::Stopped(socket);
+        let held = self.place.hold().await;
+        *self.state.lock().unwrap() = State::Stopped(held);
     }
 
     /// Listens again, on the same port and with the same script and log.
     pub(crate) async fn restart(&self) {
         let stopped = std::mem::replace(&mut *self.state.lock().unwrap(), State::Between);
-        let State::Stopped(socket) = stopped else { panic!("the origin is not stopped") };
-        let listener = socket.listen(1024).expect("the port is held");
-        *self.state.lock().unwrap() = State::Running(tokio::spawn(accept(listener, self.shared.clone())));
+        let State::Stopped(held) = stopped else { panic!("the origin is not stopped") };
+        let accepting = accept(self.place.listen_again(held), self.place.tls(), self.shared.clone());
+        *self.state.lock().unwrap() = State::Running(tokio::spawn(accepting));
     }
 }
 
 impl App for Origin {
     fn upstream(&self) -> Upstream {
         let shared = self.shared.clone();
-        Upstream { address: self.address, log: Arc::new(move || shared.transcript()) }
+        Upstream { address: self.place.address(), log: Arc::new(move || shared.transcript()) }
+    }
+
+    fn url(&self) -> String {
+        self.place.url()
     }
 }
 
@@ -206,22 +228,22 @@ impl Drop for Origin {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: Listener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     // Dropped with this task, and with it every connection.
     let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let _ = stream.set_nodelay(true);
+    while let Ok(accepted) = listener.accept().await {
         let mut number = 0;
         shared.log.send_modify(|log| {
             number = log.connections;
             log.connections += 1;
         });
-        connections.spawn(serve(stream, number, shared.clone()));
+        connections.spawn(serve(accepted, tls.clone(), number, shared.clone()));
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn serve(stream: TcpStream, connection: usize, shared: Arc<Shared>) {
+async fn serve(accepted: Accepted, tls: Option<TlsAcceptor>, connection: usize, shared: Arc<Shared>) {
+    let Some(stream) = accepted.open(tls).await else { return };
     let mut wire = Wire::new(stream);
     for nth in 0.. {
         match shared.receive(&mut wire, connection, nth).await {
@@ -241,7 +263,7 @@ impl Shared {
     /// Reads one request to its end; logged as soon as its head is there.
     async fn receive(
         &self,
-        wire: &mut Wire<TcpStream>,
+        wire: &mut Wire<Box<dyn Socket>>,
         connection: usize,
         nth: usize,
     ) -> Result<Option<Received>, Broken> {

@@ -1,11 +1,8 @@
 //! What a scripted origin answers, byte for byte and step by step.
 
-use tokio::{
-    io::{AsyncWriteExt, Result},
-    net::TcpStream,
-};
+use tokio::io::{AsyncWriteExt, Result};
 
-use super::{Gate, Received, request::chunked};
+use super::{Gate, Received, listen::Socket, request::chunked};
 
 /// How an origin breaks off.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -141,7 +138,7 @@ impl Response {
     }
 
     /// Plays the script; whether the connection can be used again.
-    pub(crate) async fn play(&self, stream: &mut TcpStream, received: &Received) -> Result<bool> {
+    pub(crate) async fn play(&self, stream: &mut Box<dyn Socket>, received: &Received) -> Result<bool> {
         stream.write_all(&self.interim).await?;
         if !self.steps(&self.before, Framing::Raw, stream).await? {
             return Ok(false);
@@ -162,7 +159,7 @@ impl Response {
     }
 
     /// One step after the other; `false` when one of them ended the connection.
-    async fn steps(&self, steps: &[Part], framing: Framing, stream: &mut TcpStream) -> Result<bool> {
+    async fn steps(&self, steps: &[Part], framing: Framing, stream: &mut Box<dyn Socket>) -> Result<bool> {
         for step in steps {
             match step {
                 Part::Data(data) if framing == Framing::Chunked => stream.write_all(&chunked(data)).await?,
@@ -170,8 +167,7 @@ impl Response {
                 Part::Wait(gate) => gate.pass().await,
                 Part::Cut(Cut::Fin) => return Ok(false),
                 Part::Cut(Cut::Reset) => {
-                    // Closing with a linger time of zero sends RST in place of FIN.
-                    stream.set_zero_linger()?;
+                    stream.reset_on_close()?;
                     return Ok(false);
                 }
                 Part::Hang => std::future::pending().await,

@@ -23,12 +23,19 @@ use super::{
 /// What a sidecar is started with.
 pub(crate) struct Builder {
     upstream: Upstream,
+    url: String,
     server: String,
     config: String,
     tls: bool,
 }
 
 impl Builder {
+    /// Another URL than the app's own.
+    pub(crate) fn upstream(mut self, url: &str) -> Self {
+        self.url = url.to_owned();
+        self
+    }
+
     /// More of `proxy.toml`: tables of their own, after `[server]` and `[admin]`.
     pub(crate) fn config(mut self, toml: &str) -> Self {
         self.config.push_str(toml);
@@ -100,9 +107,9 @@ impl Builder {
             String::new()
         };
         let config = format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\nupstream = \"http://{}\"\n{}\n{tls}\
+            "[server]\nlisten = [\"127.0.0.1:0\"]\nupstream = {:?}\n{}\n{tls}\
              [admin]\nlisten = \"127.0.0.1:0\"\n\n{}",
-            self.upstream.address, self.server, self.config,
+            self.url, self.server, self.config,
         );
         fs::write(path("proxy.toml"), &config).unwrap();
         (config, trust)
@@ -123,7 +130,7 @@ pub(crate) struct Sidecar {
 impl Sidecar {
     /// A sidecar for this app; ports are chosen by the system.
     pub(crate) fn in_front_of(app: &impl App) -> Builder {
-        Builder { upstream: app.upstream(), server: String::new(), config: String::new(), tls: false }
+        Builder { upstream: app.upstream(), url: app.url(), server: String::new(), config: String::new(), tls: false }
     }
 
     /// Where it listens for HTTP/1.1 and HTTP/2 without TLS.
@@ -147,6 +154,24 @@ impl Sidecar {
     #[track_caller]
     pub(crate) fn admin_addr(&self) -> SocketAddr {
         self.announced("pacecar: admin on http://")
+    }
+
+    /// The lines of its log that have this text in them.
+    pub(crate) fn logged(&self, text: &str) -> Vec<String> {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+    }
+
+    /// The value of a series of its metrics.
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
+        let text = self.admin("/metrics").await.text();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()
+    }
+
+    /// Waits until a series of its metrics has this value.
+    pub(crate) async fn until_metric(&self, series: &str, value: f64) {
+        within(format!("{series} {value}"), async { while self.metric(series).await != value {} }).await;
     }
 
     #[track_caller]
@@ -201,23 +226,6 @@ impl Sidecar {
         let answer = self.admin(target).await;
         answer.assert_status(200).assert_complete();
         serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: not JSON\n{answer}"))
-    }
-
-    /// What the admin port counts under this name.
-    pub(crate) async fn metric(&self, name: &str) -> f64 {
-        let text = self.admin("/metrics").await.text();
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.expect("a metric of this name").parse().unwrap()
-    }
-
-    /// Waits until a figure has this value.
-    #[track_caller]
-    pub(crate) fn becomes(&self, name: &str, value: f64) -> impl Future<Output = ()> {
-        within(format!("{name} to be {value}"), async move {
-            while self.metric(name).await != value {
-                tokio::task::yield_now().await;
-            }
-        })
     }
 
     /// Sends SIGTERM.

@@ -2,12 +2,19 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, CertifiedKey, DnType, IsCa, KeyPair, PublicKeyData,
+    generate_simple_self_signed,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::{
-    TlsConnector,
+    TlsAcceptor, TlsConnector,
     client::TlsStream,
-    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
+    rustls::{
+        ClientConfig, RootCertStore, ServerConfig,
+        crypto::ring,
+        pki_types::{PrivateKeyDer, ServerName},
+    },
 };
 
 use super::within;
@@ -48,5 +55,42 @@ impl Trust {
             assert_eq!(stream.get_ref().1.alpn_protocol(), alpn.first().map(Vec::as_slice), "ALPN");
             stream
         })
+    }
+}
+
+/// An authority that certifies the names of a test's origins.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    /// A new one, whom nobody trusts yet.
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        // Two authorities of one name are told apart by their signatures only.
+        let key = KeyPair::generate().unwrap();
+        params.distinguished_name.push(DnType::CommonName, format!("{:?}", &key.der_bytes()[..16]));
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    /// Its certificate in a file of this directory, as a line of `[server]`.
+    pub(crate) fn trusted(&self, dir: &Path) -> String {
+        let file = dir.join("ca.pem");
+        std::fs::write(&file, self.0.pem()).unwrap();
+        format!("upstream_ca = {file:?}")
+    }
+
+    /// The server's side of TLS for a name or an address, certified by this authority.
+    pub(crate) fn acceptor(&self, name: &str) -> TlsAcceptor {
+        let key = KeyPair::generate().unwrap();
+        let cert = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.0).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
     }
 }
