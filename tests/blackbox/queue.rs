@@ -2,6 +2,8 @@
 
 use crate::common::{Answer, Client, Gate, Origin, Request, Sidecar, get, ok, post, raw, status};
 
+/// No place in the queue becomes free since somebody has waited for too long.
+const PATIENT: &str = "[server.timeouts]\nqueue = \"1d\"";
 const IN_FLIGHT: &str = "pacecar_upstream_in_flight";
 const QUEUED: &str = "pacecar_upstream_queued";
 const FULL: &str = "pacecar_upstream_refused_total{reason=\"queue-full\"}";
@@ -62,7 +64,7 @@ async fn third_request_waits_for_its_turn() {
 async fn h2_request_waits_as_well_and_frees_its_place_when_it_is_reset() {
     let gate = Gate::new();
     let origin = origin(&gate).await;
-    let sidecar = Sidecar::in_front_of(&origin).server("upstream_concurrency = 2").start().await;
+    let sidecar = Sidecar::in_front_of(&origin).server("upstream_concurrency = 2").config(PATIENT).start().await;
     let _busy = two_at_the_app(&sidecar, &gate).await;
     for request in [get("/fine"), post("/fine", "body")] {
         let client = sidecar.h2c().await;
@@ -177,7 +179,7 @@ async fn client_that_leaves_frees_its_place_in_the_queue() {
     let gate = Gate::new();
     let origin = origin(&gate).await;
     let server = "upstream_concurrency = 2\nupstream_queue = 1";
-    let sidecar = Sidecar::in_front_of(&origin).server(server).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).server(server).config(PATIENT).start().await;
     let _busy = two_at_the_app(&sidecar, &gate).await;
     let private = get("/private").header("Cookie", "id=1").header("Range", "bytes=0-1");
     for request in [get("/shared"), private, post("/posted", "body"), post("/half", "").chunks(["half"])] {
