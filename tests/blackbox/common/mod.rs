@@ -19,7 +19,7 @@ pub(crate) use self::{
     client::Client,
     gate::Gate,
     h2::H2,
-    message::Fields,
+    message::{Fields, Framing, Wire, parse_head},
     origin::{Origin, Received},
     request::{Request, get, head, post, request},
     response::{Cut, Response, ok, raw, status},
