@@ -372,9 +372,10 @@ fn refusal_of(error: httparse::Error, bytes: &[u8]) -> Refusal {
     }
 }
 
-/// Whether the request line ends with a well-formed version, `HTTP/` digit `.` digit (RFC 9112 §2.3).
+/// Whether the request line ends with a well-formed version, `HTTP/` digit `.` digit (RFC 9112 §2.3), that is not
+/// spoken here. One that is has something else before it that is wrong.
 fn names_another_version(bytes: &[u8]) -> bool {
     let end = memchr::memchr(b'\r', bytes).unwrap_or(bytes.len());
     matches!(&bytes[..end], [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit())
+        if major.is_ascii_digit() && minor.is_ascii_digit() && !matches!((major, minor), (b'1', b'0' | b'1')))
 }

@@ -24,6 +24,10 @@ enum At {
         digits: u8,
         size: u64,
     },
+    /// In white space between a size and its extension.
+    Blank {
+        size: u64,
+    },
     /// In an extension of a chunk of this size.
     Extension {
         size: u64,
@@ -39,7 +43,8 @@ enum At {
     ContentLf,
     /// At the start of a trailer line, or of the empty line that ends all.
     TrailerStart,
-    Trailer,
+    TrailerName,
+    TrailerValue,
     TrailerLf,
     LastLf,
     Over,
@@ -104,8 +109,9 @@ impl Chunks {
                 }
             }
             (At::Size { digits: 1.., size }, b'\r') => Ok(At::SizeEnd { size }),
-            (At::Size { digits: 1.., size }, b';' | b' ' | b'\t') => self.extra(At::Extension { size }),
-            (At::Extension { size }, b'\r') => Ok(At::SizeEnd { size }),
+            (At::Size { digits: 1.., size } | At::Blank { size }, b';') => self.extra(At::Extension { size }),
+            (At::Size { digits: 1.., size } | At::Blank { size }, b' ' | b'\t') => self.extra(At::Blank { size }),
+            (At::Blank { size } | At::Extension { size }, b'\r') => Ok(At::SizeEnd { size }),
             (At::Extension { .. }, _) if is_text(byte) => self.extra(self.at),
             (At::SizeEnd { size: 0 }, b'\n') => Ok(At::TrailerStart),
             (At::SizeEnd { size }, b'\n') => {
@@ -115,9 +121,10 @@ impl Chunks {
             (At::ContentCr, b'\r') => Ok(At::ContentLf),
             (At::ContentLf, b'\n') => Ok(At::Size { digits: 0, size: 0 }),
             (At::TrailerStart, b'\r') => Ok(At::LastLf),
-            (At::TrailerStart, _) if is_text(byte) && byte != b' ' && byte != b'\t' => self.extra(At::Trailer),
-            (At::Trailer, b'\r') => Ok(At::TrailerLf),
-            (At::Trailer, _) if is_text(byte) => self.extra(At::Trailer),
+            (At::TrailerStart | At::TrailerName, _) if is_token(byte) => self.extra(At::TrailerName),
+            (At::TrailerName, b':') => self.extra(At::TrailerValue),
+            (At::TrailerValue, b'\r') => Ok(At::TrailerLf),
+            (At::TrailerValue, _) if is_text(byte) => self.extra(At::TrailerValue),
             (At::TrailerLf, b'\n') => Ok(At::TrailerStart),
             (At::LastLf, b'\n') => Ok(At::Over),
             _ => Err(Fault::Malformed),
@@ -130,7 +137,12 @@ impl Chunks {
     }
 }
 
-/// A byte that may stand in an extension or a trailer line.
+/// A byte of a field's name (RFC 9110 §5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// A byte that may stand in an extension or a trailer's value.
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }

@@ -106,7 +106,8 @@ impl ServerApp for FrontDoor {
             return ServerApp::process_new(&self.h2, io, shutdown).await;
         }
         let peer = Peer::new(address, io.get_ssl_digest().is_some(), &engine.settings.trusted_proxies);
-        let connection = Connection { front: self, engine, peer, buf: BytesMut::new(), shutdown: shutdown.clone() };
+        let shutdown = shutdown.clone();
+        let connection = Connection { front: self, engine, peer, buf: BytesMut::new(), used: false, shutdown };
         connection.serve(io).await;
         None
     }
@@ -120,6 +121,8 @@ struct Connection<'a> {
     peer: Peer,
     /// What was read and not yet used.
     buf: BytesMut,
+    /// A request has come: from now on this is HTTP/1.
+    used: bool,
     shutdown: ShutdownWatch,
 }
 
@@ -182,7 +185,9 @@ impl Connection<'_> {
                 // Nothing has begun with it: what follows may be long in coming.
                 began = began.filter(|_| !self.buf.is_empty());
             }
-            let is_preface = self.buf.len() >= 3 && PREFACE.starts_with(&self.buf[..self.buf.len().min(PREFACE.len())]);
+            // RFC 9113 §3.4: the preface begins a connection. Later it may be what somebody hid in a body.
+            let may_be_preface = !self.used && self.buf.len() >= 3;
+            let is_preface = may_be_preface && PREFACE.starts_with(&self.buf[..self.buf.len().min(PREFACE.len())]);
             if is_preface && self.buf.len() >= PREFACE.len() {
                 return Next::Http2;
             }
@@ -214,6 +219,7 @@ impl Connection<'_> {
     }
 
     fn request(&mut self, end: usize, began: Instant) -> Next {
+        self.used = true;
         let settings = &self.engine.settings;
         let head = match RequestHead::parse(self.buf.split_to(end).freeze(), &settings.limits) {
             Ok(head) => head,

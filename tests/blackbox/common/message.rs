@@ -119,6 +119,8 @@ impl<S: AsyncRead + Unpin> Wire<S> {
 
     /// Reads more into the buffer; `false` at the end of the connection.
     async fn fill(&mut self) -> Result<bool, Broken> {
+        // Without room of its own choosing, a buffer grows by 64 bytes at a time.
+        self.buffer.reserve(16 << 10);
         match self.stream.read_buf(&mut self.buffer).await {
             Ok(count) => Ok(count > 0),
             // A TLS peer that leaves without close_notify tells the same as a reset: the end cannot be trusted.

@@ -22,7 +22,7 @@ pub(crate) use self::{
     gate::Gate,
     h2::H2,
     h2_origin::{H2Answer, H2Origin},
-    message::Fields,
+    message::{Fields, Framing, Wire, parse_head},
     origin::{Origin, Received},
     request::{Request, get, head, post, request},
     response::{Cut, Response, ok, raw, status},

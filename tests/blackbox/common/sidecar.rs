@@ -228,6 +228,11 @@ impl Sidecar {
         serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: not JSON\n{answer}"))
     }
 
+    /// The process that it runs as.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("the program runs")
+    }
+
     /// Sends SIGTERM.
     pub(crate) async fn terminate(&self) {
         self.signal("TERM").await;
@@ -240,7 +245,7 @@ impl Sidecar {
 
     /// Sends the signal of this name.
     pub(crate) async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("the program runs");
+        let id = self.pid();
         // The shell's own kill: the program of this name is not on every machine.
         let sent = Command::new("sh").args(["-c", "kill -$0 $1", name, &id.to_string()]).status().await;
         assert!(sent.is_ok_and(|status| status.success()), "SIG{name} could not be sent to {id}");

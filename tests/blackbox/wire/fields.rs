@@ -1,0 +1,80 @@
+//! Field lines: their syntax, Host, and the fields that say how a message is read.
+
+use super::{GET, HIDDEN, Want::*, get_with, row, run};
+
+/// A GET with this in place of Host's line.
+fn host(line: &str) -> String {
+    format!("GET / HTTP/1.1\r\n{line}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn field_lines() {
+    run(vec![
+        row("space before the colon", get_with("X : 1"), Refused(400)),
+        row("tab before the colon", get_with("X\t: 1"), Refused(400)),
+        row("vertical tab before the colon", get_with("X\x0b: 1"), Refused(400)),
+        row("nul before the colon", get_with("X\0: 1"), Refused(400)),
+        row("cr before the colon", get_with("X\r: 1"), Refused(400)),
+        row("no name", get_with(": 1"), Refused(400)),
+        row("no colon", get_with("X"), Refused(400)),
+        row("space in the name", get_with("X Y: 1"), Refused(400)),
+        row("bracket in the name", get_with("X[: 1"), Refused(400)),
+        row("another alphabet in the name", get_with("Ü: 1"), Refused(400)),
+        row("folded with a space", get_with("X: 1\r\n 2"), Refused(400)),
+        row("folded with a tab", get_with("X: 1\r\n\t2"), Refused(400)),
+        row("folded before all others", "GET / HTTP/1.1\r\n Host: a\r\n\r\n", Refused(400)),
+        row("folded to nothing", get_with("X: 1\r\n "), Refused(400)),
+        row("folded host", host("Host:\r\n a"), Refused(400)),
+        row("folded coding", get_with("Transfer-Encoding:\r\n chunked"), Refused(400)),
+        row("nul in the value", get_with("X: a\0b"), Refused(400)),
+        row("nul ends the value", get_with("X: a\0"), Refused(400)),
+        row("bare cr in the value", get_with("X: a\rb"), Refused(400)),
+        row("bare cr ends the value", get_with("X: a\r"), Refused(400)),
+        row("bare cr hides a field", get_with("X: a\rTransfer-Encoding: chunked"), Refused(400)),
+        row("bare lf in the value", get_with("X: a\nb: c"), Refused(400)),
+        row("bare lf hides a request", get_with(&format!("X: a\n\n{HIDDEN}")), Refused(400)),
+        row("escape in the value", get_with("X: \x1b[2J"), Refused(400)),
+        row("vertical tab in the value", get_with("X: a\x0bb"), Refused(400)),
+        row("form feed in the value", get_with("X: a\x0cb"), Refused(400)),
+        row("delete in the value", get_with("X: a\x7fb"), Refused(400)),
+        row("bare lf before the end", format!("{GET}X: 1\n\r\n"), Refused(400)),
+        row("no host", "GET / HTTP/1.1\r\nX: 1\r\n\r\n", Refused(400)),
+        row("empty host", host("Host:"), Refused(400)),
+        row("blank host", host("Host: \t "), Refused(400)),
+        row("two hosts", get_with("Host: b"), Refused(400)),
+        row("two equal hosts", get_with("host: a"), Refused(400)),
+        row("two empty hosts", host("Host:\r\nHost:"), Refused(400)),
+        row("userinfo in host", host("Host: u@a"), Refused(400)),
+        row("slash in host", host("Host: a/b"), Refused(400)),
+        row("backslash in host", host("Host: a\\b"), Refused(400)),
+        row("fragment in host", host("Host: a#b"), Refused(400)),
+        row("query in host", host("Host: a?b"), Refused(400)),
+        row("space in host", host("Host: a b"), Refused(400)),
+        row("tab in host", host("Host: a\tb"), Refused(400)),
+        row("url in host", host("Host: http://a"), Refused(400)),
+        row("quotes in host", host("Host: \"a\""), Refused(400)),
+        row("angle brackets in host", host("Host: <a>"), Refused(400)),
+        row("braces in host", host("Host: {a}"), Refused(400)),
+        row("caret in host", host("Host: a^b"), Refused(400)),
+        row("letters for a port", host("Host: a:b"), Refused(400)),
+        row("two ports", host("Host: a:1:2"), Refused(400)),
+        row("negative port", host("Host: a:-1"), Refused(400)),
+        row("port alone", host("Host: :80"), Refused(400)),
+        row("bracket without its end", host("Host: [::1"), Refused(400)),
+        row("text after the bracket", host("Host: [::1]a"), Refused(400)),
+        row("nul in host", host("Host: a\0b"), Refused(400)),
+        row("connection names host", get_with("Connection: Host"), Refused(400)),
+        row("connection names content-length", get_with("Connection: close, content-length"), Refused(400)),
+        row("connection names the coding", get_with("Connection: Transfer-Encoding"), Refused(400)),
+        row("another expectation", get_with("Expect: 200-ok"), Refused(417)),
+        row("empty expectation", get_with("Expect:"), Refused(417)),
+        row("list of expectations", get_with("Expect: 100-continue, 100-continue"), Refused(417)),
+        row("expectation with a parameter", get_with("Expect: 100-continue;a=b"), Refused(417)),
+        row("expectation in quotes", get_with("Expect: \"100-continue\""), Refused(417)),
+        row("too many fields", get_with(&"X: 1\r\n".repeat(200)), Refused(431)),
+        row("long value", get_with(&format!("X: {}", "a".repeat(66 << 10))), Refused(431)),
+        row("long name", get_with(&format!("{}: a", "X".repeat(66 << 10))), Refused(431)),
+        row("fields without an end", format!("{GET}{}", "X: 1\r\n".repeat(12_000)), Refused(431)),
+    ])
+    .await;
+}
