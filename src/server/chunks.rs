@@ -3,6 +3,8 @@
 //! pingora's own parser takes an empty size for the last chunk, and any byte in an extension. What passes here has
 //! one reading.
 
+use crate::header::fields::is_token;
+
 /// Bytes of a chunk's extensions, or of the trailer section, at most.
 const MAX_LINE_BYTES: usize = 16 << 10;
 
@@ -121,7 +123,7 @@ impl Chunks {
             (At::ContentCr, b'\r') => Ok(At::ContentLf),
             (At::ContentLf, b'\n') => Ok(At::Size { digits: 0, size: 0 }),
             (At::TrailerStart, b'\r') => Ok(At::LastLf),
-            (At::TrailerStart | At::TrailerName, _) if is_token(byte) => self.extra(At::TrailerName),
+            (At::TrailerStart | At::TrailerName, _) if is_token(&[byte]) => self.extra(At::TrailerName),
             (At::TrailerName, b':') => self.extra(At::TrailerValue),
             (At::TrailerValue, b'\r') => Ok(At::TrailerLf),
             (At::TrailerValue, _) if is_text(byte) => self.extra(At::TrailerValue),
@@ -135,11 +137,6 @@ impl Chunks {
         self.extra += 1;
         if self.extra > MAX_LINE_BYTES { Err(Fault::Malformed) } else { Ok(next) }
     }
-}
-
-/// A byte of a field's name (RFC 9110 §5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// A byte that may stand in an extension or a trailer's value.

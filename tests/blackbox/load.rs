@@ -79,7 +79,7 @@ async fn client(number: usize, address: std::net::SocketAddr, phase: Arc<Phase>,
         let (request, status, body) = plan(number, nth);
         let before = phase.0.load(SeqCst);
         let answer = connection.send(request).await;
-        let calm = before % 2 == 0 && before == phase.0.load(SeqCst);
+        let calm = before.is_multiple_of(2) && before == phase.0.load(SeqCst);
         if answer.status == status && answer.end == End::Complete {
             assert!(answer.body == body, "another body than the path's\n{answer}");
             seen.right += 1;

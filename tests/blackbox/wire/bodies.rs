@@ -87,9 +87,7 @@ async fn lengths_and_codings() {
         ),
         row(
             "coding in http/1.0, kept alive",
-            format!(
-                "POST / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-            ),
+            "POST / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             Refused(400),
         ),
         row("length of more than comes", post_with("Content-Length: 50", "hello"), Unfinished),
