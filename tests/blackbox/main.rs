@@ -22,6 +22,7 @@ mod limits;
 mod load;
 mod queue;
 mod reload;
+mod transparency;
 mod upgrade;
 mod upstreams;
 mod vite;
