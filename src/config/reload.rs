@@ -19,6 +19,11 @@ pub fn keep_until_restart(running: &Config, wanted: &mut Config) -> Vec<&'static
     let (connections, wanted_connections) =
         (&running.server.upstream_connections, &mut wanted.server.upstream_connections);
     keep("server.upstream_connections", connections, wanted_connections, &mut kept);
+    // What is believed of the app's certificate is read at the start.
+    if running.server.upstream.protocol() != wanted.server.upstream.protocol() {
+        keep("server.upstream", &running.server.upstream, &mut wanted.server.upstream, &mut kept);
+    }
+    keep("server.upstream_ca", &running.server.upstream_ca, &mut wanted.server.upstream_ca, &mut kept);
     keep("admin.listen", &running.admin.listen, &mut wanted.admin.listen, &mut kept);
     keep("cache.max_bytes", &running.cache.max_bytes, &mut wanted.cache.max_bytes, &mut kept);
     keep("cache.max_entries", &running.cache.max_entries, &mut wanted.cache.max_entries, &mut kept);
@@ -83,6 +88,14 @@ mod tests {
         wanted.server.tls = tls(&[], "cert");
         assert_eq!(keep_until_restart(&running, &mut wanted), ["server.listen", "server.tls", "cache.max_bytes"]);
         assert_eq!(wanted, allowed);
+
+        let app = |url: &str| {
+            Config::parse("a", format!("server.upstream = {url:?}").as_bytes(), None).unwrap().server.upstream
+        };
+        wanted.server.upstream = app("http://127.0.0.1:4000");
+        assert_eq!(keep_until_restart(&running, &mut wanted), Vec::<&str>::new(), "another address is taken up");
+        wanted.server.upstream = app("https://127.0.0.1:4000");
+        assert_eq!(keep_until_restart(&running, &mut wanted), ["server.upstream"], "another protocol is not");
 
         let running = Config { server: crate::server::Settings { tls: tls(&[], "old"), ..running.server }, ..running };
         let address = "127.0.0.1:1".parse().unwrap();
