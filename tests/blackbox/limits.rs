@@ -118,3 +118,16 @@ async fn many_idle_connections_do_not_shut_others_out() {
     sidecar.get("/").await.assert_status(200).assert_body("hello");
     origin.assert_requests(1);
 }
+
+#[tokio::test]
+async fn client_that_stops_sending_its_body_is_cut_at_the_write_timeout() {
+    let origin = Origin::new().otherwise(ok("hello")).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).config("[server.timeouts]\nwrite = \"300ms\"").start().await;
+    for framing in ["Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\na\r\nhalf"] {
+        let mut client = sidecar.client().await;
+        client.send_bytes(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}")).await;
+        client.answer("POST").await.assert_status(408).assert_field("connection", "close");
+        assert!(client.closed().await.is_empty());
+    }
+    assert!(origin.log().iter().all(|received| !received.complete), "the app was given a whole body");
+}
