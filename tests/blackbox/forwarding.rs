@@ -322,5 +322,6 @@ async fn body_over_http2_ends_once() {
         // Its end comes in an empty frame of its own.
         h2.send(post("/", "").chunks([&body[..], b""])).await.assert_status(200).assert_body(&body);
     }
-    assert_eq!(origin.last().nth, 1, "the same connection to the app");
+    // A second end would stand before the next request on its connection, and reading the log fails for what is no HTTP.
+    origin.assert_requests(2);
 }
