@@ -59,7 +59,7 @@ pub(super) struct Context {
     engine: Arc<Engine>,
     request: Option<Request>,
     waited: Option<Waited>,
-    /// The request's turn at the app. Upgraded connections and streams of events have none: they may never end.
+    /// The request's turn at the app. Streams of events have none: they may never end.
     slot: Option<Slot>,
     _in_flight: Entered,
     /// Connections that could not be made, so that the next address is tried, and why not.
@@ -208,8 +208,8 @@ impl ProxyHttp for Forward {
         Ok(())
     }
 
-    /// The app may have had the request. It is sent again only without a body, by a safe method, and when a reused
-    /// connection was dead: an upgrade, that is.
+    /// The app may have had the request. It is sent again only when its method is safe, nothing of a body came, and a
+    /// reused connection was dead: an HTTP/2 stream that turned out to have none, that is.
     fn error_while_proxy(
         &self,
         _: &HttpPeer,
@@ -289,8 +289,7 @@ impl ProxyHttp for Forward {
             response.remove_header(&http::header::TRANSFER_ENCODING);
             session.set_keepalive(None);
         }
-        let events = response.headers.get(http::header::CONTENT_TYPE).is_some_and(|of| is_event_stream(of.as_bytes()));
-        if response.status.as_u16() == 101 || events {
+        if response.headers.get(http::header::CONTENT_TYPE).is_some_and(|of| is_event_stream(of.as_bytes())) {
             ctx.slot = None;
         }
         let mut status = Vec::new();

@@ -249,7 +249,6 @@ impl Connection<'_> {
         request.head.write_to(&mut head);
         let conn = Conn::lend(io, &head, &self.buf.split(), body);
         let mut session = ServerSession::new_http1(Box::new(conn));
-        // Who has upgraded may be silent.
         session.set_read_timeout(Some(settings.timeouts.write));
         session.set_write_timeout(Some(settings.timeouts.write));
         session.set_connection_user_context(Some(Box::new(Handed { request, waited })));
