@@ -1,7 +1,10 @@
 //! What is stored: responses, and the variants of one URL.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -10,11 +13,16 @@ use bytes::Bytes;
 use crate::header::{
     Fields, RequestHead, ResponseHead, cookie,
     fields::{is, trim},
+    tags::Tags,
+    validator,
 };
 
-use crate::traffic::Entered;
-
-use super::{Key, Storable, policy::Shared};
+use super::{
+    Key, Settings, Skip, Storable,
+    freshness::{Freshness, Terms},
+    policy::Shared,
+    store::Place,
+};
 
 /// One stored response, complete and ready to be sent.
 #[derive(Debug)]
@@ -27,63 +35,161 @@ pub struct Entry {
     pub selecting: Selecting,
     /// With whom it may be shared.
     pub shared: Shared,
-    lifetime: Duration,
-    initial_age: Duration,
+    /// What it is good for.
+    pub terms: Terms,
+    /// A targeted field decided: towards clients this cache is the origin (RFC 9213 §3.1).
+    pub targeted: bool,
+    /// The tags and groups that it can be purged by.
+    pub tags: Tags,
     received: Instant,
-    _counted: Entered,
+    /// The newest purge when its fetch began.
+    born: u64,
+    /// The newest purge that it was held against.
+    checked: AtomicU64,
+    /// The age, in milliseconds, at which it was declared stale.
+    expired_ms: AtomicU64,
+    place: Place,
 }
 
-/// Fields that only one connection or one moment has; they are made anew for each answer.
-fn is_made_anew(name: &[u8]) -> bool {
-    is(name, "age")
+/// What an entry is made of.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The response's head.
+    pub head: &'a ResponseHead,
+    /// Its whole body.
+    pub body: Bytes,
+    /// What it was selected by.
+    pub selecting: Selecting,
+    /// What it is good for.
+    pub storable: &'a Storable,
+    /// Its tags.
+    pub tags: Tags,
+    /// When it came.
+    pub received: Instant,
+    /// The newest purge when its fetch began.
+    pub born: u64,
 }
 
 impl Entry {
     /// A response that [`store`](super::policy::store) found storable, with its complete body.
-    pub fn new(
-        head: &ResponseHead,
-        body: Bytes,
-        selecting: Selecting,
-        storable: &Storable,
-        received: Instant,
-        counted: Entered,
-    ) -> Self {
-        let mut kept = head.without(is_made_anew);
+    pub fn new(parts: Parts<'_>, place: impl FnOnce(u64) -> Place) -> Self {
+        let Parts { head, body, selecting, storable, tags, received, born } = parts;
+        // Made anew for each answer: Age, and the Date of one whose age is hidden from clients.
+        let mut kept = head.without(|name| is(name, "age") || (storable.targeted && is(name, "date")));
         if !head.has("content-length") && head.status() != 204 {
             kept.field(b"Content-Length", itoa::Buffer::new().format(body.len()).as_bytes());
         }
+        let head = kept.finish();
+        // What it points to, and itself with the reference counts around it.
+        let counts = 5 * size_of::<usize>();
+        let pointed_to = head.bytes().len() + body.len() + selecting.weight() + weight_of(&tags);
         Self {
-            head: kept.finish(),
+            place: place((pointed_to + size_of::<Self>() + counts) as u64),
+            head,
             body,
             selecting,
             shared: storable.shared,
-            lifetime: storable.lifetime,
-            initial_age: storable.initial_age,
+            terms: storable.terms.clone(),
+            targeted: storable.targeted,
+            tags,
             received,
-            _counted: counted,
+            born,
+            checked: AtomicU64::new(born),
+            expired_ms: AtomicU64::new(u64::MAX),
         }
     }
 
     /// The current age (RFC 9111 §4.2.3).
     pub fn age(&self, now: Instant) -> Duration {
-        self.initial_age + now.saturating_duration_since(self.received)
+        self.terms.initial_age + now.saturating_duration_since(self.received)
+    }
+
+    /// How long it is fresh, counted from its age 0: as it was stored, or up to when it was declared stale.
+    pub fn lifetime(&self) -> Duration {
+        self.terms.lifetime.min(Duration::from_millis(self.expired_ms.load(Relaxed)))
     }
 
     /// Seconds of freshness left; negative when it is stale by so much.
     pub fn ttl(&self, now: Instant) -> i64 {
-        self.lifetime.as_secs() as i64 - self.age(now).as_secs() as i64
+        self.lifetime().as_secs() as i64 - self.age(now).as_secs() as i64
     }
 
-    /// Whether the response is fresh (RFC 9111 §4.2: its lifetime is greater than its age).
-    pub fn is_fresh(&self, now: Instant) -> bool {
-        self.lifetime > self.age(now)
+    /// What it may be used for (RFC 9111 §4.2).
+    pub fn freshness(&self, now: Instant) -> Freshness {
+        self.terms.at(self.age(now), self.lifetime())
     }
 
-    /// Bytes it takes: what it points to, and itself with the reference counts around it.
-    fn weight(&self) -> u64 {
-        let counts = 5 * size_of::<usize>();
-        (self.head.bytes().len() + self.body.len() + self.selecting.weight() + size_of::<Self>() + counts) as u64
+    /// Whether it has nothing to offer any more: not fresh, not even in need, and too old to be worth validating.
+    pub fn is_useless(&self, now: Instant) -> bool {
+        let worth_validating = if self.has_validator() { WORTH_VALIDATING } else { Duration::ZERO };
+        self.age(now) > self.lifetime() + self.terms.grace().max(worth_validating)
     }
+
+    /// Whether the origin can confirm it (RFC 9110 §8.8).
+    pub fn has_validator(&self) -> bool {
+        self.head.has("etag") || self.head.has("last-modified")
+    }
+
+    /// Whether every use takes the origin's word, so that nobody can wait for the word that another was given.
+    pub fn is_validated_alone(&self) -> bool {
+        self.terms.always_validate || self.terms.lifetime <= self.terms.initial_age
+    }
+
+    /// Whether a client has this very response, so that 304 is the answer (RFC 9111 §4.3.2). Where it names no date of
+    /// its last change, it is no younger than its Date.
+    pub fn is_had_by(&self, request: &RequestHead) -> bool {
+        let modified = self.head.get("last-modified").or_else(|| self.head.get("date"));
+        self.head.status() == 200 && validator::not_modified(request, self.head.get("etag"), modified)
+    }
+
+    /// Declares it stale from then on.
+    pub fn expire(&self, at: Instant) {
+        self.expired_ms.fetch_min(self.age(at).as_millis() as u64, Relaxed);
+    }
+
+    /// The newest purge when its fetch began.
+    pub fn born(&self) -> u64 {
+        self.born
+    }
+
+    /// The newest purge that it was held against.
+    pub fn checked(&self) -> u64 {
+        self.checked.load(Relaxed)
+    }
+
+    /// Notes that it was held against every purge up to this one.
+    pub fn check(&self, purge: u64) {
+        self.checked.fetch_max(purge, Relaxed);
+    }
+
+    /// Bytes it takes.
+    pub fn weight(&self) -> u64 {
+        self.place.bytes()
+    }
+}
+
+fn weight_of(tags: &Tags) -> usize {
+    tags.tags.iter().chain(&tags.groups).map(|tag| tag.len() + size_of::<Box<str>>()).sum()
+}
+
+/// A stale response with a validator is kept for so long, since a word of the origin (304) makes it fresh again.
+const WORTH_VALIDATING: Duration = Duration::from_secs(86_400);
+
+/// The head of a stored response after the origin has confirmed it with another (RFC 9111 §3.2, §4.3.4, §4.3.5): each
+/// field of `confirmed` replaces those of its name, but for those that describe the body as it was stored.
+pub fn updated(stored: &ResponseHead, confirmed: &ResponseHead) -> ResponseHead {
+    let describes_body = |name: &[u8]| {
+        ["content-length", "content-encoding", "content-type", "content-range"].iter().any(|field| is(name, field))
+    };
+    let is_replaced = |name: &[u8]| {
+        let confirmed = confirmed.fields().any(|(other, _)| other.eq_ignore_ascii_case(name));
+        (confirmed && !describes_body(name)) || is(name, "age")
+    };
+    let mut head = stored.without(is_replaced);
+    for (name, value) in confirmed.fields().filter(|(name, _)| !describes_body(name)) {
+        head.field(name, value);
+    }
+    head.finish()
 }
 
 /// The request fields that Vary names, with the values that one request had (RFC 9111 §4.1).
@@ -98,7 +204,7 @@ type Value = Box<[u8]>;
 impl Selecting {
     /// What a response's Vary selects from the request it answers. A coded response was chosen by Accept-Encoding,
     /// whether it says so or not: nobody is given a coding that they did not ask for.
-    pub fn of(response: &ResponseHead, request: &RequestHead, ignored_cookies: &[String]) -> Self {
+    pub fn of(response: &ResponseHead, request: &RequestHead, settings: &Settings) -> Self {
         let coded = response.members("content-encoding").any(|coding| !is(coding, "identity"));
         let unsaid = coded.then_some(b"accept-encoding".as_slice());
         let mut names: Vec<Name> =
@@ -109,7 +215,7 @@ impl Selecting {
             names
                 .into_iter()
                 .map(|name| {
-                    let value = value(&name, request, ignored_cookies);
+                    let value = value(&name, request, settings);
                     (name, value)
                 })
                 .collect(),
@@ -117,13 +223,13 @@ impl Selecting {
     }
 
     /// The same fields with the values of another request.
-    pub fn again(&self, request: &RequestHead, ignored_cookies: &[String]) -> Self {
-        Self(self.0.iter().map(|(name, _)| (name.clone(), value(name, request, ignored_cookies))).collect())
+    pub fn again(&self, request: &RequestHead, settings: &Settings) -> Self {
+        Self(self.0.iter().map(|(name, _)| (name.clone(), value(name, request, settings))).collect())
     }
 
     /// Whether a request has the same values, so that the response answers it too.
-    pub fn matches(&self, request: &RequestHead, ignored_cookies: &[String]) -> bool {
-        self.0.iter().all(|(name, chosen)| *chosen == value(name, request, ignored_cookies))
+    pub fn matches(&self, request: &RequestHead, settings: &Settings) -> bool {
+        self.0.iter().all(|(name, chosen)| *chosen == value(name, request, settings))
     }
 
     /// Whether both name the same fields.
@@ -141,72 +247,108 @@ impl Selecting {
     }
 }
 
-/// A selecting field's value: all its lines as one, white space around members aside. Cookies that do not count are
-/// as good as none.
-fn value(name: &[u8], request: &RequestHead, ignored_cookies: &[String]) -> Option<Value> {
+/// A selecting field's value: all its lines as one, so that what means the same is the same (RFC 9111 §4.1): white
+/// space around members aside, and tags of languages, codings and media types, with their weights, in any case. Cookies
+/// that do not count are as good as none.
+fn value(name: &[u8], request: &RequestHead, settings: &Settings) -> Option<Value> {
     let name = std::str::from_utf8(name).ok()?;
-    if name == "cookie" && !cookie::counts(request, ignored_cookies) {
+    if name == "cookie" && !cookie::counts(request, &settings.ignore_cookies) {
         return None;
     }
     request.has(name).then(|| {
-        let members: Vec<&[u8]> =
-            request.all(name).flat_map(|line| line.split(|byte| *byte == b',')).map(trim).collect();
+        let members = request.all(name).flat_map(|line| line.split(|byte| *byte == b',')).map(trim);
+        let weighted = matches!(name, "accept" | "accept-encoding" | "accept-language" | "accept-charset");
+        if !weighted {
+            return members.collect::<Vec<_>>().join(b",".as_slice()).into_boxed_slice();
+        }
+        let blank = |byte: &u8| !matches!(byte, b' ' | b'\t');
+        let bare = |member: &[u8]| member.to_ascii_lowercase().into_iter().filter(blank).collect::<Vec<u8>>();
+        let mut members: Vec<Vec<u8>> = members.filter(|member| !member.is_empty()).map(bare).collect();
+        // A coding is chosen by weight alone. Many apps take the first of two languages of one weight.
+        if name == "accept-encoding" || (name == "accept-language" && settings.reorder_accept_language) {
+            members.sort_unstable();
+            members.dedup();
+        }
         members.join(b",".as_slice()).into_boxed_slice()
     })
 }
-
-/// At most this many variants of one URL are kept; the oldest goes first.
-const MAX_VARIANTS: usize = 16;
 
 /// Everything the store knows of one key.
 #[derive(Clone, Debug, Default)]
 pub struct Resource {
     /// The stored responses, the newest first.
     variants: Vec<Arc<Entry>>,
-    /// Until when answers to requests of nobody in particular are known to be uncacheable, and of identified ones.
-    uncacheable: [Option<Instant>; 2],
+    /// Until when answers to requests of nobody in particular are known to be uncacheable, and of identified ones, and
+    /// why they were.
+    uncacheable: [Option<(Instant, Skip)>; 2],
 }
 
 impl Resource {
     /// The stored response for a request: the newest whose selecting fields match (RFC 9111 §4.1).
-    pub fn select(&self, request: &RequestHead, ignored_cookies: &[String]) -> Option<&Arc<Entry>> {
-        self.variants.iter().find(|entry| entry.selecting.matches(request, ignored_cookies))
+    pub fn select(&self, request: &RequestHead, settings: &Settings) -> Option<&Arc<Entry>> {
+        self.variants.iter().find(|entry| entry.selecting.matches(request, settings))
     }
 
     /// The fields by which the newest stored response was selected, with the values of this request.
-    pub fn selecting(&self, request: &RequestHead, ignored_cookies: &[String]) -> Selecting {
-        self.variants.first().map(|entry| entry.selecting.again(request, ignored_cookies)).unwrap_or_default()
+    pub fn selecting(&self, request: &RequestHead, settings: &Settings) -> Selecting {
+        self.variants.first().map(|entry| entry.selecting.again(request, settings)).unwrap_or_default()
     }
 
-    /// Responses stored under the key.
-    pub fn entries(&self) -> u64 {
-        self.variants.len() as u64
+    /// The stored responses, the newest first.
+    pub fn variants(&self) -> &[Arc<Entry>] {
+        &self.variants
     }
 
-    /// Whether the last answer to a request like this was not cacheable, a moment ago.
-    pub fn is_uncacheable(&self, identified: bool, now: Instant) -> bool {
+    /// Why the last answer to a request like this was not cacheable, if that was a moment ago.
+    pub fn uncacheable(&self, identified: bool, now: Instant) -> Option<Skip> {
+        let known = |marker: Option<(Instant, Skip)>| marker.filter(|(until, _)| now < *until).map(|(_, why)| why);
         // What nobody in particular cannot have cached, nobody can.
-        self.uncacheable[0].is_some_and(|until| now < until)
-            || (identified && self.uncacheable[1].is_some_and(|until| now < until))
+        known(self.uncacheable[0]).or_else(|| known(self.uncacheable[1]).filter(|_| identified))
     }
 
-    /// This resource with one more response, which replaces those it would be chosen instead of.
-    pub fn with(&self, entry: Entry) -> Self {
-        let mut variants = Vec::with_capacity(self.variants.len() + 1);
+    /// Why the last answer to a request like this was not cacheable, however long ago.
+    pub fn last_skip(&self, identified: bool) -> Option<Skip> {
+        self.uncacheable[usize::from(identified)].map(|(_, why)| why)
+    }
+
+    /// This resource with one more response, which replaces those it would be chosen instead of. The oldest variants go
+    /// where there would be more than the bounds allow.
+    pub fn with(&self, entry: Arc<Entry>, max_variants: usize, max_bytes: u64) -> Self {
         let replaced =
             |old: &&Arc<Entry>| !old.selecting.names_the_same(&entry.selecting) || old.selecting == entry.selecting;
-        let kept: Vec<_> = self.variants.iter().filter(|old| !replaced(old)).take(MAX_VARIANTS - 1).cloned().collect();
-        variants.push(Arc::new(entry));
-        variants.extend(kept);
+        let mut bytes = entry.weight();
+        let kept: Vec<_> = self
+            .variants
+            .iter()
+            .filter(|old| !replaced(old))
+            .take(max_variants.max(1) - 1)
+            .take_while(|old| {
+                bytes += old.weight();
+                bytes <= max_bytes
+            })
+            .cloned()
+            .collect();
+        let variants = [entry].into_iter().chain(kept).collect();
         // What was just stored is cacheable after all.
         Self { variants, uncacheable: [None, self.uncacheable[1]] }
     }
 
+    /// This resource without the responses that `drop` names.
+    pub fn without(&self, drop: impl Fn(&Entry) -> bool) -> Self {
+        let variants = self.variants.iter().filter(|entry| !drop(entry)).cloned().collect();
+        Self { variants, uncacheable: self.uncacheable }
+    }
+
     /// This resource, marked as uncacheable until then for requests of this kind.
-    pub fn uncacheable_until(&self, identified: bool, until: Instant) -> Self {
+    pub fn uncacheable_until(&self, identified: bool, until: Instant, why: Skip) -> Self {
         let mut marked = self.clone();
-        marked.uncacheable[usize::from(identified)] = Some(until);
+        marked.uncacheable[usize::from(identified)] = Some((until, why));
         marked
+    }
+
+    /// Whether there is nothing to know any more.
+    pub fn is_empty(&self, now: Instant) -> bool {
+        self.variants.is_empty() && self.uncacheable.iter().flatten().all(|(until, _)| *until <= now)
     }
 
     /// Bytes that the resource takes with its key and its place in the store.

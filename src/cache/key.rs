@@ -31,10 +31,73 @@ impl Key {
         Self(key.into_boxed_slice())
     }
 
+    /// The key of the same client's request for another target, at the same host.
+    pub fn of_target(head: &RequestHead, peer: &Peer, target: &[u8]) -> Self {
+        let mut other = head.clone();
+        other.target = bytes::Bytes::copy_from_slice(target);
+        Self::of(&other, peer)
+    }
+
+    /// The same request by the other scheme.
+    pub fn by_other_scheme(&self) -> Self {
+        let mut key = self.0.clone();
+        key[0] ^= 1;
+        Self(key)
+    }
+
     /// The key's bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// What the key was made of.
+    pub fn parts(&self) -> Parts<'_> {
+        let (host, rest) = unframe(&self.0[1..]);
+        let (target, claims) = unframe(rest);
+        Parts { https: self.0[0] == 1, host, target, claims }
+    }
+
+    /// Which of so many places is this key's.
+    pub fn slot(&self, places: usize) -> usize {
+        let sum = self.0.iter().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+        (sum ^ (sum >> 17)) % places
+    }
+}
+
+/// What a key was made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts<'a> {
+    /// The scheme is https.
+    pub https: bool,
+    /// Host and port, in lower case, without the scheme's default port.
+    pub host: &'a [u8],
+    /// Path and query.
+    pub target: &'a [u8],
+    claims: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// The target without its query.
+    pub fn path(&self) -> &'a [u8] {
+        self.target.split(|byte| *byte == b'?').next().unwrap_or_default()
+    }
+
+    /// What a trusted proxy claimed of the request: names and values.
+    pub fn claims(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let mut rest = self.claims;
+        std::iter::from_fn(move || {
+            let (name, value) = (!rest.is_empty()).then(|| unframe(rest))?;
+            let (value, after) = unframe(value);
+            rest = after;
+            Some((name, value))
+        })
+    }
+}
+
+/// Takes the first part off; what is left follows. Of bytes that are no key's, nothing.
+fn unframe(key: &[u8]) -> (&[u8], &[u8]) {
+    let Some((length, rest)) = key.split_first_chunk::<4>() else { return (b"", b"") };
+    rest.split_at_checked(u32::from_be_bytes(*length) as usize).unwrap_or((b"", b""))
 }
 
 impl Borrow<[u8]> for Key {
@@ -95,6 +158,17 @@ mod tests {
         assert_ne!(key("/", "a", "X-Forwarded-Host: b\r\n", false), key("/", "a", "", false));
         assert_ne!(key("/", "a", "X-Forwarded-Proto: https\r\n", false), key("/", "a", "", false));
         assert_eq!(key("/", "a", "X-Forwarded-For: b\r\n", false), key("/", "a", "", false));
+    }
+
+    #[test]
+    fn parts_are_what_went_in() {
+        let key = key("/a?b=c", "A.b:8", "X-Forwarded-Host: x\r\nX-Forwarded-Port: 9\r\n", true);
+        let parts = key.parts();
+        assert_eq!((parts.https, parts.host, parts.target), (true, b"a.b:8".as_slice(), b"/a?b=c".as_slice()));
+        assert_eq!(parts.path(), b"/a");
+        let claims = [(b"x-forwarded-host".as_slice(), b"x".as_slice()), (b"x-forwarded-port", b"9")];
+        assert_eq!(parts.claims().collect::<Vec<_>>(), claims);
+        assert_eq!((key.by_other_scheme().parts().https, key.by_other_scheme().parts().target), (false, parts.target));
     }
 
     proptest! {

@@ -1,9 +1,15 @@
 //! The shared cache of RFC 9111: what may be stored, what may be reused, why not, and the store itself.
+//!
+//! - `policy` decides, purely: may the cache take part, may a response be stored, may a stored one be used.
+//! - `freshness` is the arithmetic of ages and lifetimes, `key` what makes two requests the same.
+//! - `entry` and `store` hold, `purge` declares stale or gone, `stats` and `status` are the words for what was done.
 
 pub mod entry;
 pub mod freshness;
 pub mod key;
 pub mod policy;
+pub mod purge;
+mod settings;
 pub mod stats;
 pub mod status;
 pub mod store;
@@ -11,70 +17,53 @@ pub mod store;
 #[cfg(test)]
 mod policy_tests;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::{
-    header::{RequestHead, ResponseHead},
+    header::{Fields, RequestHead, ResponseHead, tags},
     route::Policy,
+};
+
+use self::{
+    entry::{Parts, updated},
+    freshness::Received,
+    policy::{Demands, Reuse},
+    purge::{Epoch, Mode, Purges, Rule, Scope},
 };
 
 pub use entry::{Entry, Selecting};
 pub use key::Key;
 pub use policy::{Asker, Storable};
-pub use stats::{Bypass, Evicted, Outcome, Skip, Snapshot, Stats};
-
-/// What the cache may do and how much it may hold.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// Bytes that stored responses may take, their heads, keys and bookkeeping included.
-    pub max_bytes: u64,
-    /// Stored responses at most. Default 100 000.
-    pub max_entries: u64,
-    /// A larger body is passed on and not stored. Default 8 MiB.
-    pub max_object_bytes: u64,
-    /// Freshness of a storable answer whose origin says nothing about it. Default 0: not stored.
-    pub default_ttl: Duration,
-    /// A request that waited this long for another one's fetch asks the origin itself. Default 5 s.
-    pub lock_timeout: Duration,
-    /// For this long an uncacheable URL is not tried again, so that its requests do not wait for each other. Default 10 s.
-    pub uncacheable_ttl: Duration,
-    /// Cookies that do not make a request personal; a final `*` stands for any ending.
-    pub ignore_cookies: Vec<String>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            max_bytes: 256 << 20,
-            max_entries: 100_000,
-            max_object_bytes: 8 << 20,
-            default_ttl: Duration::ZERO,
-            lock_timeout: Duration::from_secs(5),
-            uncacheable_ttl: Duration::from_secs(10),
-            ignore_cookies: [
-                "_ga*", "_gid", "_gat*", "_gcl_*", "_fbp", "_fbc", "_hj*", "_pk_*", "_clck", "_clsk", "__utm*",
-            ]
-            .map(String::from)
-            .to_vec(),
-        }
-    }
-}
+pub use settings::Settings;
+pub use stats::{Bypass, Evicted, Outcome, Skip, Snapshot, Stale, Stats};
 
 /// What the cache has for a request.
 #[derive(Clone, Debug)]
 pub enum Lookup {
     /// A fresh response.
     Fresh(Arc<Entry>),
-    /// The origin is to be asked, and the answer shared by all who ask for the same. Says why.
-    Miss(Forward),
+    /// A stale response that may be used all the same.
+    Stale(Arc<Entry>, Stale),
+    /// The origin is to be asked.
+    Miss(Missed),
     /// The origin is to be asked for this request alone.
     Bypass(Bypass),
+}
+
+/// A request that the origin is to be asked for, and whose answer others may share.
+#[derive(Clone, Debug)]
+pub struct Missed {
+    /// Why.
+    pub why: Forward,
+    /// What is stored: to be confirmed by the origin, or to stand in when it fails.
+    pub stored: Option<Arc<Entry>>,
+    /// Nobody else may wait for the answer, nor this request for another's: it takes the origin's own word.
+    pub alone: bool,
+    /// What had been purged when the request came.
+    pub epoch: Epoch,
 }
 
 /// Why a request goes to the origin although the cache takes part (RFC 9211 §2.2).
@@ -86,6 +75,19 @@ pub enum Forward {
     VaryMiss,
     /// What is stored is stale.
     Stale,
+    /// What is stored is fresh, but the client demands more.
+    Request,
+}
+
+/// What a purge did, or would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Stored responses that it is about.
+    pub matched: u64,
+    /// Those that are gone, or stale, by it.
+    pub cleared: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// The cache: its store, its rules and its counters.
@@ -95,12 +97,18 @@ pub struct Cache {
     pub stats: Stats,
     settings: ArcSwap<Settings>,
     store: store::Store,
+    purges: Purges,
 }
 
 impl Cache {
     /// An empty cache.
     pub fn new(settings: Settings) -> Self {
-        Self { stats: Stats::default(), store: store::Store::new(&settings), settings: ArcSwap::from_pointee(settings) }
+        Self {
+            stats: Stats::default(),
+            store: store::Store::new(&settings),
+            settings: ArcSwap::from_pointee(settings),
+            purges: Purges::default(),
+        }
     }
 
     /// What it may do.
@@ -120,53 +128,252 @@ impl Cache {
 
     /// What is there for a request that [`policy::admit`] let in.
     pub fn lookup(&self, key: &Key, request: &RequestHead, asker: Asker, now: Instant) -> Lookup {
-        let Some(resource) = self.store.get(key) else { return self.absent(request, Forward::UriMiss) };
-        let forward = match resource.select(request, &self.settings.load().ignore_cookies) {
-            Some(entry) if entry.is_fresh(now) => {
-                return match entry.shared.admits(asker) {
-                    Ok(()) => Lookup::Fresh(entry.clone()),
-                    Err(why) => Lookup::Bypass(why),
-                };
+        let settings = self.settings.load();
+        let demands = Demands::of(request, &settings);
+        let Some(resource) = self.store.get(key) else { return self.absent(key, request, &demands, Forward::UriMiss) };
+        let stored = resource.select(request, &settings).filter(|entry| self.purges.spare(key, entry));
+        let Some(entry) = stored else {
+            if let Some(why) = self.known_uncacheable(&resource, asker, now) {
+                return why;
             }
-            Some(_) => Forward::Stale,
-            None if resource.entries() > 0 => Forward::VaryMiss,
-            None => Forward::UriMiss,
+            let forward = if resource.variants().is_empty() { Forward::UriMiss } else { Forward::VaryMiss };
+            return self.absent(key, request, &demands, forward);
         };
-        if resource.is_uncacheable(asker.is_identified(), now) {
-            return Lookup::Bypass(Bypass::HitForMiss);
+        if let Err(why) = entry.shared.admits(asker) {
+            return Lookup::Bypass(why);
         }
-        self.absent(request, forward)
+        match policy::reuse(entry, &demands, now) {
+            Ok(Reuse::Fresh) => Lookup::Fresh(entry.clone()),
+            Ok(Reuse::Stale(why)) => Lookup::Stale(entry.clone(), why),
+            Err(_) if demands.only_if_cached() => Lookup::Bypass(Bypass::OnlyIfCached),
+            Err(why) => {
+                if let Some(why) = self.known_uncacheable(&resource, asker, now) {
+                    return why;
+                }
+                self.missed(key, request, why, Some(entry.clone()))
+            }
+        }
     }
 
-    /// HEAD is answered from a stored GET, but its own answer is not stored: it has no body to give to others.
-    fn absent(&self, request: &RequestHead, forward: Forward) -> Lookup {
-        if request.method == http::Method::HEAD { Lookup::Bypass(Bypass::Head) } else { Lookup::Miss(forward) }
+    fn known_uncacheable(&self, resource: &entry::Resource, asker: Asker, now: Instant) -> Option<Lookup> {
+        resource.uncacheable(asker.is_identified(), now).map(|_| Lookup::Bypass(Bypass::HitForMiss))
+    }
+
+    fn absent(&self, key: &Key, request: &RequestHead, demands: &Demands, why: Forward) -> Lookup {
+        if demands.only_if_cached() {
+            return Lookup::Bypass(Bypass::OnlyIfCached);
+        }
+        self.missed(key, request, why, None)
+    }
+
+    /// HEAD and a range are answered from a stored GET. What the origin answers to them is no whole body for others.
+    fn missed(&self, key: &Key, request: &RequestHead, why: Forward, stored: Option<Arc<Entry>>) -> Lookup {
+        if request.method == http::Method::HEAD {
+            return Lookup::Bypass(Bypass::Head);
+        }
+        if request.has("range") {
+            return Lookup::Bypass(Bypass::Range);
+        }
+        let alone = why == Forward::Request || stored.as_ref().is_some_and(|entry| entry.is_validated_alone());
+        Lookup::Miss(Missed { why, stored, alone, epoch: self.purges.epoch(key) })
+    }
+
+    /// What has been purged up to now, as far as it concerns a key.
+    pub fn epoch(&self, key: &Key) -> Epoch {
+        self.purges.epoch(key)
     }
 
     /// The field values that would choose among the variants known of a key.
     pub fn selecting(&self, key: &Key, request: &RequestHead) -> Selecting {
-        let resource = self.store.get(key);
-        resource.map(|resource| resource.selecting(request, &self.settings.load().ignore_cookies)).unwrap_or_default()
+        let resource = self.store.peek(key);
+        resource.map(|resource| resource.selecting(request, &self.settings.load())).unwrap_or_default()
     }
 
-    /// Stores a complete response.
-    pub fn insert(
+    /// The field values by which a response was selected.
+    pub fn selected_by(&self, response: &ResponseHead, request: &RequestHead) -> Selecting {
+        Selecting::of(response, request, &self.settings.load())
+    }
+
+    /// An entry for a complete response, not yet stored. `epoch` is that of the moment when its fetch began.
+    pub fn entry(
         &self,
-        key: &Key,
         head: &ResponseHead,
         body: Bytes,
         selecting: Selecting,
         storable: &Storable,
-        at: Instant,
-    ) {
-        self.store.insert(key, Entry::new(head, body, selecting, storable, at, self.store.count_entry()));
-        self.stats.stored();
+        received: &Received,
+        epoch: Epoch,
+    ) -> Entry {
+        let tags = tags::of(head);
+        let parts = Parts { head, body, selecting, storable, tags, received: received.at, born: epoch.rules };
+        Entry::new(parts, |bytes| self.store.place(bytes))
     }
 
-    /// Remembers for a moment that answers to requests like this one are not cacheable, so that they do not wait for
-    /// each other.
-    pub fn mark_uncacheable(&self, key: &Key, asker: Asker, now: Instant) {
-        self.store.mark_uncacheable(key, asker.is_identified(), now + self.settings.load().uncacheable_ttl);
+    /// Stores a response.
+    ///
+    /// # Errors
+    /// When its URL was invalidated since its fetch began.
+    pub fn insert(&self, key: &Key, entry: Arc<Entry>, epoch: Epoch) -> Result<(), Skip> {
+        let max_variants = self.settings.load().max_variants;
+        let invalidated = || self.purges.epoch(key).url != epoch.url;
+        if !self.store.insert(key, entry, max_variants, invalidated) {
+            return Err(Skip::Purged);
+        }
+        self.stats.stored();
+        Ok(())
+    }
+
+    /// A stored response after the origin has confirmed it with 304 (RFC 9111 §4.3.4): its head. `None` when what the
+    /// origin confirmed is another one.
+    pub fn confirmed(&self, stored: &Entry, confirmed: &ResponseHead) -> Option<ResponseHead> {
+        let strong = |head: &ResponseHead| head.get("etag").filter(|tag| !tag.starts_with(b"W/")).map(<[u8]>::to_vec);
+        match (strong(confirmed), strong(&stored.head)) {
+            (Some(tag), Some(stored)) if tag != stored => None,
+            _ => Some(updated(&stored.head, confirmed)),
+        }
+    }
+
+    /// Takes up what the answer to HEAD says of a stored GET (RFC 9111 §4.3.5): the same response with other fields, or
+    /// another response, so that what is stored is stale.
+    pub fn heard_of(
+        &self,
+        key: &Key,
+        request: &RequestHead,
+        asker: Asker,
+        response: &ResponseHead,
+        policy: &Policy,
+        received: &Received,
+    ) {
+        let settings = self.settings.load();
+        let Some(resource) = self.store.peek(key) else { return };
+        let Some(stored) = resource.select(request, &settings).filter(|entry| self.purges.spare(key, entry)) else {
+            return;
+        };
+        let same = |field: &str| match response.get(field) {
+            Some(said) => stored.head.get(field) == Some(said),
+            None => true,
+        };
+        if response.status() != stored.head.status() {
+            return;
+        }
+        if !["etag", "last-modified", "content-length"].iter().all(|field| same(field)) {
+            return stored.expire(received.at);
+        }
+        let head = updated(&stored.head, response);
+        if let Ok(storable) = policy::store(asker, &head, policy, &settings, received) {
+            let epoch = Epoch { rules: stored.born(), ..self.purges.epoch(key) };
+            let entry =
+                self.entry(&head, stored.body.clone(), stored.selecting.clone(), &storable, received, epoch);
+            entry.check(stored.checked());
+            let max_variants = settings.max_variants;
+            self.store.insert(key, Arc::new(entry), max_variants, || self.purges.epoch(key).url != epoch.url);
+        }
+    }
+
+    /// Remembers for a moment that answers to requests like this one are not cacheable, and why, so that they do not
+    /// wait for each other.
+    pub fn mark_uncacheable(&self, key: &Key, asker: Asker, why: Skip, now: Instant) {
+        let until = now + self.settings.load().uncacheable_ttl;
+        self.store.mark_uncacheable(key, asker.is_identified(), until, why);
+    }
+
+    /// Invalidates one URL, all variants (RFC 9111 §4.4); what is being fetched for it is not stored. Returns how many
+    /// responses are gone.
+    pub fn invalidate(&self, key: &Key, now: Instant) -> u64 {
+        let (gone, _) = self.store.remove(key, now, || self.purges.stamp_url(key), |_| true);
+        (0..gone).for_each(|_| self.stats.evicted(Evicted::Purged));
+        gone
+    }
+
+    /// Drops one stored response, which the origin no longer has.
+    pub fn forget(&self, key: &Key, stored: &Entry, now: Instant) {
+        let (gone, _) = self.store.remove(key, now, || (), |entry| std::ptr::eq(entry, stored));
+        (0..gone).for_each(|_| self.stats.evicted(Evicted::Expired));
+    }
+
+    /// Declares one URL, all variants, stale. Returns how many responses are.
+    pub fn expire(&self, key: &Key, now: Instant) -> u64 {
+        self.purges.stamp_url(key);
+        let Some(resource) = self.store.peek(key) else { return 0 };
+        resource.variants().iter().for_each(|entry| entry.expire(now));
+        resource.variants().len() as u64
+    }
+
+    /// Purges everything in one of the scopes. It holds when this returns; what it hits is still held then, and
+    /// [`Cache::clear`] counts and drops it.
+    pub fn purge(&self, scopes: Vec<Scope>, mode: Mode, now: Instant) -> Arc<Rule> {
+        let rule = self.purges.add(scopes, mode, now);
+        if self.purges.is_full() {
+            self.sweep(now);
+            self.purges.forget_half(rule.number);
+        }
+        rule
+    }
+
+    /// Drops, or declares stale, what a purge hits, and counts it. Goes through the whole store: for a thread that may
+    /// take its time.
+    pub fn clear(&self, rule: &Rule, mode: Mode, now: Instant) -> Purged {
+        self.count(rule, |key, resource, purged| match mode {
+            Mode::Hard => {
+                let hit = |entry: &Entry| entry.born() < rule.number && rule.hits(key, entry);
+                let (cleared, bytes) = self.store.remove(key, now, || (), hit);
+                (0..cleared).for_each(|_| self.stats.evicted(Evicted::Purged));
+                purged.cleared += cleared;
+                purged.bytes += bytes;
+            }
+            Mode::Soft => {
+                for entry in resource.variants().iter().filter(|entry| rule.hits(key, entry)) {
+                    purged.cleared += u64::from(self.purges.spare(key, entry));
+                    purged.bytes += entry.weight();
+                }
+            }
+        })
+    }
+
+    /// Counts what a purge would hit.
+    pub fn would_clear(&self, rule: &Rule) -> Purged {
+        self.count(rule, |key, resource, purged| {
+            purged.bytes += resource.variants().iter().filter(|one| rule.hits(key, one)).map(|one| one.weight()).sum::<u64>();
+        })
+    }
+
+    fn count(&self, rule: &Rule, mut each: impl FnMut(&Key, &entry::Resource, &mut Purged)) -> Purged {
+        let mut purged = Purged::default();
+        for (key, resource) in self.store.iter() {
+            let hit = |entry: &&Arc<Entry>| entry.born() < rule.number && rule.hits(&key, entry);
+            let matched = resource.variants().iter().filter(hit).count() as u64;
+            if matched > 0 {
+                purged.matched += matched;
+                each(&key, &resource, &mut purged);
+            }
+        }
+        purged
+    }
+
+    /// Drops what was purged or is of no use any more. Goes through the whole store: for a thread that may take its
+    /// time.
+    pub fn sweep(&self, now: Instant) {
+        let newest = self.purges.newest();
+        for (key, resource) in self.store.iter() {
+            let is_purged = |entry: &Entry| !self.purges.spare(&key, entry);
+            if resource.variants().iter().any(|entry| is_purged(entry)) {
+                let (gone, _) = self.store.remove(&key, now, || (), is_purged);
+                (0..gone).for_each(|_| self.stats.evicted(Evicted::Purged));
+            }
+            let is_useless = |entry: &Entry| entry.is_useless(now);
+            if resource.is_empty(now) || resource.variants().iter().any(|entry| is_useless(entry)) {
+                let (gone, _) = self.store.remove(&key, now, || (), is_useless);
+                (0..gone).for_each(|_| self.stats.evicted(Evicted::Expired));
+            }
+        }
+        if self.purges.is_full() {
+            self.purges.forget_half(newest);
+        }
+    }
+
+    /// What is stored of a key, for one who only looks.
+    pub fn peek(&self, key: &Key) -> Option<Arc<entry::Resource>> {
+        self.store.peek(key)
     }
 
     /// The cache's figures now.

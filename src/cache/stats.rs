@@ -58,8 +58,12 @@ words! {
         Authorization = "authorization",
         /// The request says `no-store`.
         RequestNoStore = "request-no-store",
-        /// A range or a precondition that only the origin can judge.
+        /// A precondition that only the origin can judge.
         Conditional = "conditional",
+        /// A range of what is not stored.
+        Range = "range",
+        /// The client wants nothing from the origin, and nothing usable is stored.
+        OnlyIfCached = "only-if-cached",
         /// A field that changes the answer at some origins and is not part of the key, or one that `Connection` names.
         Unkeyed = "unkeyed-field",
         /// The last answer was not cacheable, a moment ago.
@@ -70,17 +74,29 @@ words! {
 }
 
 words! {
+    /// Why a stored response was used although it was stale.
+    Stale {
+        /// It is being refreshed meanwhile (RFC 5861 §3).
+        WhileRevalidate = "stale-while-revalidate",
+        /// The origin failed (RFC 5861 §4).
+        IfError = "stale-if-error",
+        /// The client accepts it (RFC 9111 §5.2.1.2).
+        Accepted = "max-stale",
+    }
+}
+
+words! {
     /// Why a response was not stored.
     Skip {
         /// `no-store` in the response.
         NoStore = "no-store",
         /// `private` in the response.
         Private = "private",
-        /// `no-cache` in the response: it would have to be validated at each use.
+        /// `no-cache` in the response, and nothing that it could be validated by at each use.
         NoCache = "no-cache",
         /// Neither the response nor the route gives a freshness lifetime.
         NoFreshness = "no-freshness",
-        /// It was stale on arrival.
+        /// It was stale on arrival, and has nothing that it could be validated by.
         Expired = "expired",
         /// Set-Cookie in the response.
         SetCookie = "set-cookie",
@@ -96,7 +112,7 @@ words! {
         VaryUnkeyed = "vary-unkeyed",
         /// The body is larger than `max_object_bytes`.
         TooLarge = "too-large",
-        /// Only the end of the connection ends the body, so that a cut cannot be told from the end.
+        /// Only the end of the connection ends the body, so that a cut cannot be told from the end (`store_unframed`).
         Unframed = "unframed",
         /// The origin broke off before the end.
         Truncated = "truncated",
@@ -104,7 +120,7 @@ words! {
         NoRoom = "no-room",
         /// It waited too long for another request's fetch, and fetched for itself.
         LockTimeout = "lock-timeout",
-        /// The stored responses were purged while this one was being fetched.
+        /// It was purged while it was being fetched.
         Purged = "purged",
     }
 }

@@ -1,14 +1,25 @@
 //! `Cache-Status` (RFC 9211): what the cache did with this request, and why.
 
-use super::{Bypass, Forward, Skip};
+use super::{Bypass, Forward, Skip, Stale};
 
 /// The member that this cache adds to a response's Cache-Status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheStatus {
-    /// Answered from the store, with so many seconds of freshness left; negative when stale.
+    /// Answered from the store.
     Hit {
-        /// Seconds.
+        /// Seconds of freshness left; negative when stale.
         ttl: i64,
+        /// Why it was used although it is stale.
+        stale: Option<Stale>,
+    },
+    /// Answered from the store, after the origin confirmed it with 304.
+    Revalidated {
+        /// Why the origin was asked.
+        why: Forward,
+        /// Seconds of freshness left.
+        ttl: i64,
+        /// Another request asked.
+        collapsed: bool,
     },
     /// Asked the origin, and what became of the answer.
     Forwarded {
@@ -44,7 +55,8 @@ impl CacheStatus {
         match self {
             Self::Forwarded { then: Then::Skipped(skip), .. } => Some(skip.name()),
             Self::Bypassed(why) => Some(why.name()),
-            Self::Hit { .. } | Self::Forwarded { .. } | Self::Collapsed { .. } => None,
+            Self::Hit { stale, .. } => stale.map(Stale::name),
+            Self::Revalidated { .. } | Self::Forwarded { .. } | Self::Collapsed { .. } => None,
         }
     }
 
@@ -60,7 +72,14 @@ impl CacheStatus {
         out.extend_from_slice(b"pacecar; ");
         let mut add = |parts: &[&str]| parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
         match self {
-            Self::Hit { ttl } => add(&["hit; ttl=", itoa::Buffer::new().format(ttl)]),
+            Self::Hit { ttl, stale: None } => add(&["hit; ttl=", itoa::Buffer::new().format(ttl)]),
+            Self::Hit { ttl, stale: Some(why) } => {
+                add(&["hit; ttl=", itoa::Buffer::new().format(ttl), "; detail=", why.name()]);
+            }
+            Self::Revalidated { why, ttl, collapsed } => {
+                let collapsed = if collapsed { "; collapsed" } else { "" };
+                add(&["fwd=", why.name(), "; fwd-status=304; ttl=", itoa::Buffer::new().format(ttl), collapsed]);
+            }
             Self::Forwarded { why, then: Then::Stored { ttl } } => {
                 add(&["fwd=", why.name(), "; stored; ttl=", itoa::Buffer::new().format(ttl)]);
             }
@@ -80,6 +99,7 @@ impl Forward {
             Self::UriMiss => "uri-miss",
             Self::VaryMiss => "vary-miss",
             Self::Stale => "stale",
+            Self::Request => "request",
         }
     }
 }
@@ -101,8 +121,10 @@ mod tests {
     }
 
     table! {
-        hit: CacheStatus::Hit { ttl: 376 } => "hit; ttl=376";
-        stale_hit: CacheStatus::Hit { ttl: -12 } => "hit; ttl=-12";
+        hit: CacheStatus::Hit { ttl: 376, stale: None } => "hit; ttl=376";
+        stale_hit: CacheStatus::Hit { ttl: -12, stale: Some(Stale::WhileRevalidate) } => "hit; ttl=-12; detail=stale-while-revalidate";
+        revalidated: CacheStatus::Revalidated { why: Forward::Stale, ttl: 60, collapsed: false } => "fwd=stale; fwd-status=304; ttl=60";
+        revalidated_by_another: CacheStatus::Revalidated { why: Forward::Stale, ttl: 60, collapsed: true } => "fwd=stale; fwd-status=304; ttl=60; collapsed";
         stored: CacheStatus::Forwarded { why: Forward::UriMiss, then: Then::Stored { ttl: 60 } } => "fwd=uri-miss; stored; ttl=60";
         skipped: CacheStatus::Forwarded { why: Forward::VaryMiss, then: Then::Skipped(Skip::SetCookie) } => "fwd=vary-miss; detail=set-cookie";
         collapsed: CacheStatus::Collapsed { why: Forward::Stale } => "fwd=stale; collapsed";

@@ -1,14 +1,20 @@
 //! The store: resources by key, bounded in bytes and in number.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
 
 use parking_lot::Mutex;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync};
 
-use crate::traffic::{Counter, Entered, Gauge};
+use crate::traffic::Counter;
 
 use super::{
-    Key, Settings,
+    Key, Settings, Skip,
     entry::{Entry, Resource},
 };
 
@@ -18,10 +24,40 @@ pub struct Store {
     resources: sync::Cache<Key, Arc<Resource>, Weight, DefaultHashBuilder, OnEviction>,
     /// One writer at a time for a key, so that two new variants do not overwrite each other.
     writers: [Mutex<()>; 64],
-    entries: Arc<Gauge>,
+    held: Arc<Held>,
     evicted_for_room: Arc<Counter>,
     max_bytes: u64,
     max_entries: u64,
+    /// What all variants of one key may take.
+    max_resource_bytes: u64,
+}
+
+/// What is really held: entries in the store, and those that left it and are still being sent.
+#[derive(Debug, Default)]
+struct Held {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// An entry's place: counted as held until it is dropped with the entry.
+#[derive(Debug)]
+pub struct Place {
+    held: Arc<Held>,
+    bytes: u64,
+}
+
+impl Place {
+    /// Bytes that the entry takes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.held.entries.fetch_sub(1, Relaxed);
+        self.held.bytes.fetch_sub(self.bytes, Relaxed);
+    }
 }
 
 /// Weighs a resource: its real bytes, but never less than the share that one entry has of the whole, so that
@@ -33,7 +69,8 @@ struct Weight {
 
 impl Weighter<Key, Arc<Resource>> for Weight {
     fn weight(&self, key: &Key, resource: &Arc<Resource>) -> u64 {
-        resource.weight(key).max(self.least)
+        // A resource without a response, which only says that there is none, counts as one.
+        resource.weight(key).max(self.least * resource.variants().len().max(1) as u64)
     }
 }
 
@@ -45,9 +82,12 @@ impl Lifecycle<Key, Arc<Resource>> for OnEviction {
     type RequestState = ();
 
     fn on_evict(&self, (): &mut (), _: Key, resource: Arc<Resource>) {
-        (0..resource.entries()).for_each(|_| self.0.add());
+        resource.variants().iter().for_each(|_| self.0.add());
     }
 }
+
+/// Objects of the largest size that a shard has room for, so that its evictions are gentle.
+const OBJECTS_PER_SHARD: u64 = 8;
 
 impl Store {
     /// An empty store with the bounds of the settings.
@@ -55,10 +95,11 @@ impl Store {
         let max_entries = settings.max_entries.max(1);
         let evicted_for_room = Arc::new(Counter::default());
         // A shard must be able to hold the largest object that may be stored, or it would refuse it: so few objects,
-        // few shards. Eight objects of room for each shard keep its evictions gentle.
-        let shards = (settings.max_bytes / (settings.max_object_bytes.max(1) * 8)).clamp(1, 64) as usize;
+        // few shards.
+        let largest = settings.max_object_bytes.max(1) * OBJECTS_PER_SHARD;
+        let shards = (settings.max_bytes / largest).clamp(1, 64);
         let options = OptionsBuilder::new()
-            .shards(shards)
+            .shards(shards as usize)
             .estimated_items_capacity(max_entries.min(100_000) as usize)
             .weight_capacity(settings.max_bytes)
             .build()
@@ -71,10 +112,12 @@ impl Store {
                 OnEviction(evicted_for_room.clone()),
             ),
             writers: std::array::from_fn(|_| Mutex::new(())),
-            entries: Arc::default(),
+            held: Arc::default(),
             evicted_for_room,
             max_bytes: settings.max_bytes,
             max_entries: settings.max_entries,
+            // One key's variants must not push out everything else in its shard, nor outgrow it.
+            max_resource_bytes: settings.max_bytes / shards / 2,
         }
     }
 
@@ -83,36 +126,74 @@ impl Store {
         self.resources.get(key)
     }
 
-    /// Adds a response to what is known of its key.
-    pub fn insert(&self, key: &Key, entry: Entry) {
-        self.update(key, |resource| resource.with(entry));
+    /// What is known of a key, for one who only looks: it does not count as a use.
+    pub fn peek(&self, key: &Key) -> Option<Arc<Resource>> {
+        self.resources.peek(key)
+    }
+
+    /// Adds a response to what is known of its key, unless `forbidden` when nothing else can change the key.
+    pub fn insert(&self, key: &Key, entry: Arc<Entry>, max_variants: usize, forbidden: impl FnOnce() -> bool) -> bool {
+        let _writer = self.writer(key);
+        if forbidden() {
+            return false;
+        }
+        self.put(key, |resource| resource.with(entry, max_variants, self.max_resource_bytes));
+        true
     }
 
     /// Marks a key as uncacheable for requests of this kind until then.
-    pub fn mark_uncacheable(&self, key: &Key, identified: bool, until: Instant) {
-        self.update(key, |resource| resource.uncacheable_until(identified, until));
+    pub fn mark_uncacheable(&self, key: &Key, identified: bool, until: Instant, why: Skip) {
+        let _writer = self.writer(key);
+        self.put(key, |resource| resource.uncacheable_until(identified, until, why));
     }
 
-    fn update(&self, key: &Key, change: impl FnOnce(&Resource) -> Resource) {
-        let _writer = self.writers[shard(key, self.writers.len())].lock();
+    /// Drops the responses of a key that `drop` names; returns how many there were, and their bytes. `first` is done
+    /// before, when nothing else can change the key.
+    pub fn remove(&self, key: &Key, now: Instant, first: impl FnOnce(), drop: impl Fn(&Entry) -> bool) -> (u64, u64) {
+        let _writer = self.writer(key);
+        first();
+        let Some(resource) = self.resources.peek(key) else { return (0, 0) };
+        let gone: Vec<u64> =
+            resource.variants().iter().filter(|entry| drop(entry)).map(|entry| entry.weight()).collect();
+        let left = resource.without(drop);
+        if left.is_empty(now) {
+            self.resources.remove(key);
+        } else if !gone.is_empty() {
+            self.resources.insert(key.clone(), Arc::new(left));
+        }
+        (gone.len() as u64, gone.iter().sum())
+    }
+
+    /// Everything that is known, one after the other. What comes or goes meanwhile may be missed or met.
+    pub fn iter(&self) -> impl Iterator<Item = (Key, Arc<Resource>)> + '_ {
+        self.resources.iter()
+    }
+
+    fn writer(&self, key: &Key) -> impl Drop + '_ {
+        self.writers[key.slot(self.writers.len())].lock()
+    }
+
+    fn put(&self, key: &Key, change: impl FnOnce(&Resource) -> Resource) {
         let before = self.resources.peek(key);
         let after = change(before.as_deref().unwrap_or(&Resource::default()));
         self.resources.insert(key.clone(), Arc::new(after));
     }
 
-    /// Counts an entry as held until the guard is dropped with it. An entry that is still being sent is held too.
-    pub fn count_entry(&self) -> Entered {
-        self.entries.enter()
+    /// Counts an entry of so many bytes as held.
+    pub fn place(&self, bytes: u64) -> Place {
+        self.held.entries.fetch_add(1, Relaxed);
+        self.held.bytes.fetch_add(bytes, Relaxed);
+        Place { held: self.held.clone(), bytes }
     }
 
     /// Responses held now.
     pub fn entries(&self) -> u64 {
-        self.entries.value()
+        self.held.entries.load(Relaxed)
     }
 
-    /// Bytes held now, bookkeeping included.
+    /// Bytes that the responses held now really take.
     pub fn bytes(&self) -> u64 {
-        self.resources.weight()
+        self.held.bytes.load(Relaxed)
     }
 
     /// Responses that may be held.
@@ -129,11 +210,6 @@ impl Store {
     pub fn evicted_for_room(&self) -> u64 {
         self.evicted_for_room.value()
     }
-}
-
-/// Which of so many locks is a key's.
-fn shard(key: &Key, shards: usize) -> usize {
-    key.bytes().iter().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte))) % shards
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::address;
 use super::problem::{Fault, Given, Place, Problem};
 use super::section::{Document, Section, size};
 use crate::{
-    header::refusal::MAX_HEADERS,
+    header::{fields::is_token, refusal::MAX_HEADERS},
     server::{
         Upstream,
         access_log::{Format, Which},
@@ -28,6 +28,8 @@ const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::f
 const LIFETIME: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3650 * 86_400);
 /// For this long at most an uncacheable URL is left alone: its origin may change its mind.
 const MARKER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
+/// Not so often that it is all that is done, and often enough to be noticed within a day.
+const SWEEP: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 /// Sockets that one process can have; the system's own limit is lower.
 const CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
 /// Idle connections to one address: there are no more ports than these.
@@ -109,6 +111,17 @@ pub(super) struct Cache {
     pub(super) max_entries: Option<Given<usize>>,
     pub(super) max_object_bytes: Option<Given<u64>>,
     pub(super) default_ttl: Option<Given<Duration>>,
+    pub(super) max_variants: Option<Given<usize>>,
+    pub(super) sweep_interval: Option<Given<Duration>>,
+    pub(super) heuristic: Option<Given<bool>>,
+    pub(super) stale_while_revalidate: Option<Given<Duration>>,
+    pub(super) stale_if_error: Option<Given<Duration>>,
+    pub(super) store_set_cookie: Option<Given<bool>>,
+    pub(super) store_unframed: Option<Given<bool>>,
+    pub(super) reorder_accept_language: Option<Given<bool>>,
+    pub(super) honour_client_cache_control: Option<Given<bool>>,
+    pub(super) targeted: Option<List<String>>,
+    pub(super) purge_allow: Option<List<IpNet>>,
     pub(super) lock_timeout: Option<Given<Duration>>,
     pub(super) uncacheable_ttl: Option<Given<Duration>>,
     pub(super) ignore_cookies: Option<List<String>>,
@@ -131,6 +144,8 @@ pub(super) struct Route {
     pub(super) path: Given<String>,
     pub(super) methods: Option<List<Method>>,
     pub(super) ttl: Option<Given<Duration>>,
+    pub(super) stale_while_revalidate: Option<Given<Duration>>,
+    pub(super) stale_if_error: Option<Given<Duration>>,
     pub(super) cache: Option<Given<bool>>,
     pub(super) public: Option<Given<bool>>,
 }
@@ -249,6 +264,17 @@ impl Cache {
             max_entries: section.whole("max_entries", 1..=10_000_000),
             max_object_bytes: section.size("max_object_bytes", 1..=TIB),
             default_ttl: section.duration("default_ttl", LIFETIME),
+            max_variants: section.whole("max_variants", 1..=1000),
+            sweep_interval: section.duration("sweep_interval", SWEEP),
+            heuristic: section.boolean("heuristic"),
+            stale_while_revalidate: section.duration("stale_while_revalidate", LIFETIME),
+            stale_if_error: section.duration("stale_if_error", LIFETIME),
+            store_set_cookie: section.boolean("store_set_cookie"),
+            store_unframed: section.boolean("store_unframed"),
+            reorder_accept_language: section.boolean("reorder_accept_language"),
+            honour_client_cache_control: section.boolean("honour_client_cache_control"),
+            targeted: section.texts("targeted", field_name),
+            purge_allow: section.texts("purge_allow", address::network),
             lock_timeout: section.duration("lock_timeout", TIMEOUT),
             uncacheable_ttl: section.duration("uncacheable_ttl", MARKER),
             ignore_cookies: section.texts("ignore_cookies", cookie),
@@ -291,10 +317,12 @@ fn route(mut section: Section<'_>) -> Option<Route> {
     let path = section.text("match", glob);
     let methods = section.texts("methods", method);
     let ttl = section.duration("ttl", LIFETIME);
+    let stale_while_revalidate = section.duration("stale_while_revalidate", LIFETIME);
+    let stale_if_error = section.duration("stale_if_error", LIFETIME);
     let (cache, public) = (section.boolean("cache"), section.boolean("public"));
     let line = section.line();
     section.finish();
-    Some(Route { line, name, path: path?, methods, ttl, cache, public })
+    Some(Route { line, name, path: path?, methods, ttl, stale_while_revalidate, stale_if_error, cache, public })
 }
 
 fn admin_listen(mut section: Section<'_>) -> Option<Given<SocketAddr>> {
@@ -332,6 +360,11 @@ fn cookie(text: &str) -> Result<String, Fault> {
     let name = text.strip_suffix('*').unwrap_or(text);
     let token = |c: char| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?={}*".contains(c);
     if !name.is_empty() && name.chars().all(token) { Ok(text.to_owned()) } else { Err(Fault::Cookie) }
+}
+
+/// Fields are compared in small letters.
+fn field_name(text: &str) -> Result<String, Fault> {
+    if is_token(text.as_bytes()) { Ok(text.to_ascii_lowercase()) } else { Err(Fault::FieldName) }
 }
 
 /// A path is compared as it is sent, in which only visible ASCII occurs; with `?` or `#` it would never match.

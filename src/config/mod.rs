@@ -232,6 +232,17 @@ fn cache_settings(file: &file::Cache, auto: u64) -> cache::Settings {
         // What cannot fit is not stored: where the store is small, by the machine or by choice, so is the largest body.
         max_object_bytes: or(&file.max_object_bytes, default.max_object_bytes).min(max_bytes),
         default_ttl: or(&file.default_ttl, default.default_ttl),
+        max_variants: or(&file.max_variants, default.max_variants),
+        sweep_interval: or(&file.sweep_interval, default.sweep_interval),
+        heuristic: or(&file.heuristic, default.heuristic),
+        stale_while_revalidate: or(&file.stale_while_revalidate, default.stale_while_revalidate),
+        stale_if_error: or(&file.stale_if_error, default.stale_if_error),
+        store_set_cookie: or(&file.store_set_cookie, default.store_set_cookie),
+        store_unframed: or(&file.store_unframed, default.store_unframed),
+        reorder_accept_language: or(&file.reorder_accept_language, default.reorder_accept_language),
+        honour_client_cache_control: or(&file.honour_client_cache_control, default.honour_client_cache_control),
+        targeted: file.targeted.as_ref().map_or(default.targeted, items),
+        purge_allow: file.purge_allow.as_ref().map_or(default.purge_allow, items),
         lock_timeout: or(&file.lock_timeout, default.lock_timeout),
         uncacheable_ttl: or(&file.uncacheable_ttl, default.uncacheable_ttl),
         ignore_cookies: file.ignore_cookies.as_ref().map_or(default.ignore_cookies, items),
@@ -248,6 +259,8 @@ fn route_settings(file: &file::Route) -> route::Route {
             cache: or(&file.cache, default.cache),
             ttl: given(&file.ttl),
             public: or(&file.public, default.public),
+            stale_while_revalidate: given(&file.stale_while_revalidate),
+            stale_if_error: given(&file.stale_if_error),
         },
     }
 }

@@ -73,16 +73,28 @@ fn write_cache(cache: &cache::Settings, out: &mut String) -> fmt::Result {
     writeln!(out, "\n[cache]\nmax_bytes = {}", units::show_size(cache.max_bytes))?;
     writeln!(out, "max_entries = {}", cache.max_entries)?;
     writeln!(out, "max_object_bytes = {}", units::show_size(cache.max_object_bytes))?;
+    writeln!(out, "max_variants = {}", cache.max_variants)?;
+    writeln!(out, "sweep_interval = {}", time(cache.sweep_interval))?;
     writeln!(out, "default_ttl = {}", time(cache.default_ttl))?;
+    writeln!(out, "heuristic = {}", cache.heuristic)?;
+    writeln!(out, "stale_while_revalidate = {}", time(cache.stale_while_revalidate))?;
+    writeln!(out, "stale_if_error = {}", time(cache.stale_if_error))?;
     writeln!(out, "lock_timeout = {}", time(cache.lock_timeout))?;
     writeln!(out, "uncacheable_ttl = {}", time(cache.uncacheable_ttl))?;
-    writeln!(out, "ignore_cookies = {}", list(cache.ignore_cookies.iter().cloned()))
+    writeln!(out, "store_set_cookie = {}\nstore_unframed = {}", cache.store_set_cookie, cache.store_unframed)?;
+    writeln!(out, "reorder_accept_language = {}", cache.reorder_accept_language)?;
+    writeln!(out, "honour_client_cache_control = {}", cache.honour_client_cache_control)?;
+    writeln!(out, "targeted = {}", list(cache.targeted.iter().cloned()))?;
+    writeln!(out, "ignore_cookies = {}", list(cache.ignore_cookies.iter().cloned()))?;
+    writeln!(out, "purge_allow = {}", list(cache.purge_allow.iter().map(|net| net.to_string())))
 }
 
 fn write_route(route: &route::Route, out: &mut String) -> fmt::Result {
     writeln!(out, "\n[[route]]\nname = {}\nmatch = {}", quote(&route.name), quote(&route.path))?;
     writeln!(out, "methods = {}", list(route.methods.iter().map(|method| method.to_string())))?;
     optional(out, "ttl", route.policy.ttl.map(time))?;
+    optional(out, "stale_while_revalidate", route.policy.stale_while_revalidate.map(time))?;
+    optional(out, "stale_if_error", route.policy.stale_if_error.map(time))?;
     writeln!(out, "cache = {}\npublic = {}", route.policy.cache, route.policy.public)
 }
 

@@ -193,6 +193,8 @@ pub(super) enum Fault {
     AccessLog,
     LogFormat,
     Cookie,
+    /// A name that no header field has.
+    FieldName,
     Glob,
     Method,
     RouteName,
@@ -279,6 +281,7 @@ impl fmt::Display for Fault {
             Fault::Network => f.write_str("expected an address or a network such as \"10.0.0.0/8\""),
             Fault::AccessLog => f.write_str("expected \"errors\", \"all\" or \"off\""),
             Fault::LogFormat => f.write_str("expected \"json\" or \"combined\""),
+            Fault::FieldName => write!(f, "expected the name of a header field, such as \"cdn-cache-control\""),
             Fault::Cookie => {
                 f.write_str("expected a cookie's name, with or without a \"*\" at its end, such as \"_ga*\"")
             }

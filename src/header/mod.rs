@@ -6,6 +6,7 @@ pub mod cookie;
 pub mod date;
 pub mod fields;
 pub mod forwarded;
+pub mod reference;
 pub mod refusal;
 pub mod request;
 pub mod response;

@@ -321,6 +321,13 @@ impl RequestHead {
         &self.target[..end]
     }
 
+    /// The head of a GET for the same target, without the fields that `drop` names.
+    pub fn as_get_without(&self, drop: impl Fn(&[u8]) -> bool) -> Self {
+        let name = |line: &&Line| &self.bytes[line.name.0 as usize..line.name.1 as usize];
+        let lines = self.lines.iter().filter(|line| !drop(name(line))).copied().collect();
+        Self { method: Method::GET, lines, ..self.clone() }
+    }
+
     /// Writes the head as HTTP/1.1 in the one form that has a single reading: origin-form target, one Host, no wish for
     /// a protocol that is left unheard.
     pub fn write_to(&self, out: &mut Vec<u8>) {

@@ -34,11 +34,15 @@ pub struct Policy {
     pub ttl: Option<Duration>,
     /// The answer is the same for everyone: Cookie and Authorization do not count.
     pub public: bool,
+    /// For so long after its lifetime an answer may be used while it is refreshed, where its origin does not say.
+    pub stale_while_revalidate: Option<Duration>,
+    /// For so long after its lifetime an answer may be used when the origin fails, where its origin does not say.
+    pub stale_if_error: Option<Duration>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { cache: true, ttl: None, public: false }
+        Self { cache: true, ttl: None, public: false, stale_while_revalidate: None, stale_if_error: None }
     }
 }
 

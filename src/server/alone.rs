@@ -1,9 +1,13 @@
 //! Fetches for one request alone: what the cache takes no part in, and what could not be shared.
 
+use std::sync::Arc;
+
+use http::Method;
 use pingora_http::RequestHeader;
 
 use crate::{
-    cache::{Outcome, status::CacheStatus},
+    cache::{Entry, Key, Outcome, policy as cache_policy, status::CacheStatus},
+    route::Policy,
     traffic::UpstreamFailure,
 };
 
@@ -18,8 +22,16 @@ use super::{
 };
 
 impl Engine {
-    /// Fetches for this request alone and streams the answer, in this very task.
-    pub(super) async fn ask<R: Reply>(&self, request: &Request, status: CacheStatus, reply: &mut R) -> Served {
+    /// Fetches for this request alone and streams the answer, in this very task. `stored` stands in where the origin
+    /// fails.
+    pub(super) async fn ask<R: Reply>(
+        &self,
+        request: &Request,
+        policy: &Policy,
+        status: CacheStatus,
+        stored: Option<Arc<Entry>>,
+        reply: &mut R,
+    ) -> Served {
         let outcome = match status {
             CacheStatus::Bypassed(why) => {
                 self.state.cache.stats.bypassed(why);
@@ -31,12 +43,34 @@ impl Engine {
             return self.unanswered(request, UpstreamFailure::Malformed, reply).await;
         };
         match self.fetch(&asked, reply).await {
-            Some(Ok(exchange)) => self.stream(request, status, outcome, exchange, reply).await,
+            Some(Ok(exchange)) => {
+                if cache_policy::is_failure(exchange.head.status())
+                    && let Some(served) = self.stand_in(request, stored.as_deref(), None, reply).await
+                {
+                    exchange.abort().await;
+                    return served;
+                }
+                self.learn(request, policy, &exchange);
+                self.stream(request, status, outcome, exchange, reply).await
+            }
             Some(Err(failure)) => {
                 self.state.traffic.upstream_failed(failure);
-                self.unanswered(request, failure, reply).await
+                match self.stand_in(request, stored.as_deref(), Some(failure), reply).await {
+                    Some(served) => served,
+                    None => self.unanswered(request, failure, reply).await,
+                }
             }
             None => Served::nothing(outcome),
+        }
+    }
+
+    /// What an answer that is not stored says about what is.
+    fn learn(&self, request: &Request, policy: &Policy, exchange: &Exchange) {
+        self.invalidate_after(request, exchange.head.status(), &exchange.head);
+        if request.head.method == Method::HEAD && cache_policy::admit(&request.head, policy).is_ok() {
+            let (cache, key) = (&self.state.cache, Key::of(&request.head, &request.peer));
+            let asker = cache.asker(&request.head, policy);
+            cache.heard_of(&key, &request.head, asker, &exchange.head, policy, &exchange.received);
         }
     }
 

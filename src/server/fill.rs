@@ -6,12 +6,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, header_value_from_slice};
 use tokio::time::sleep;
 
 use crate::{
-    cache::{Asker, Selecting, Skip, Storable, policy},
-    header::RequestHead,
+    cache::{Asker, Entry, Selecting, Skip, Storable, freshness::Received, policy},
+    header::{Fields, RequestHead, ResponseHead},
     route::Policy,
     traffic::UpstreamFailure,
 };
@@ -33,38 +33,120 @@ struct Fill {
     request: RequestHead,
     policy: Policy,
     asker: Asker,
+    /// What is stored: asked the origin to confirm, and kept should it fail.
+    stored: Option<Arc<Entry>>,
 }
 
 impl Engine {
     /// Begins the flight for a request. The task outlives the request; its end is the pilot's.
-    pub(super) fn begin(self: &Arc<Self>, mut pilot: Pilot, request: &Request, policy: &Policy, asker: Asker) {
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        mut pilot: Pilot,
+        request: &Request,
+        policy: &Policy,
+        asker: Asker,
+        stored: Option<Arc<Entry>>,
+    ) {
         let Ok(asked) = upstream_request(request, Ask::Whole, &self.sending) else {
             return pilot.failed(UpstreamFailure::Malformed);
         };
-        let fill = Fill { engine: self.clone(), pilot, request: request.head.clone(), policy: policy.clone(), asker };
-        tokio::spawn(async move { fill.run(&asked).await });
+        let (engine, request, policy) = (self.clone(), request.head.clone(), policy.clone());
+        let fill = Fill { engine, pilot, request, policy, asker, stored };
+        tokio::spawn(async move { fill.run(asked).await });
     }
 }
 
+/// Asks the origin for the response only if it is not the stored one (RFC 9111 §4.3.1).
+fn ask_to_confirm(asked: &mut RequestHeader, stored: &Entry) {
+    for (validator, condition) in [("etag", "If-None-Match"), ("last-modified", "If-Modified-Since")] {
+        if let Some(value) = stored.head.get(validator) {
+            // A value that came in a field can be sent in one.
+            let _ = asked.insert_header(condition, header_value_from_slice(value));
+        }
+    }
+}
+
+/// What became of asking the origin to confirm what is stored.
+enum Confirmation {
+    /// It did; the answer was given.
+    Given,
+    /// It confirmed another response, so that it has to be asked for the whole.
+    OfAnother,
+}
+
 impl Fill {
-    async fn run(mut self, asked: &RequestHeader) {
-        let mut exchange = match self.fetch(asked).await {
-            Some(Ok(exchange)) => exchange,
-            None => return,
-            Some(Err(why)) => {
-                self.engine.state.traffic.upstream_failed(why);
-                return self.pilot.failed(why);
+    async fn run(mut self, mut asked: Box<RequestHeader>) {
+        let plainly = asked.clone();
+        if let Some(stored) = &self.stored {
+            ask_to_confirm(&mut asked, stored);
+        }
+        let Some(mut exchange) = self.exchange(&asked).await else { return };
+        if exchange.head.status() == 304
+            && let Some(stored) = self.stored.clone()
+        {
+            let confirmation = self.confirm(&exchange, &stored);
+            self.engine.origin.release(exchange).await;
+            match confirmation {
+                Confirmation::Given => return,
+                Confirmation::OfAnother => match self.exchange(&plainly).await {
+                    Some(whole) => exchange = whole,
+                    None => return,
+                },
             }
-        };
+        }
+        let stands_in = |stored: &Arc<Entry>| policy::stands_in(stored, Instant::now());
+        if policy::is_failure(exchange.head.status()) && self.stored.as_ref().is_some_and(stands_in) {
+            // RFC 5861 §4: what is stored stays, and is the answer.
+            self.pilot.stand_in();
+            return exchange.abort().await;
+        }
+        self.take(exchange).await;
+    }
+
+    /// Asks the origin; `None` when there is no answer, which its readers have been told then.
+    async fn exchange(&mut self, asked: &RequestHeader) -> Option<Exchange> {
+        match self.fetch(asked).await? {
+            Ok(exchange) => Some(exchange),
+            Err(why) => {
+                self.engine.state.traffic.upstream_failed(why);
+                self.pilot.failed(why);
+                None
+            }
+        }
+    }
+
+    /// 304: what is stored is the answer, with the fields that came with it.
+    fn confirm(&mut self, exchange: &Exchange, stored: &Entry) -> Confirmation {
+        let cache = &self.engine.state.cache;
+        let Some(head) = cache.confirmed(stored, &exchange.head) else { return Confirmation::OfAnother };
+        let decision = self.decide(&head, &exchange.received);
+        let selecting = cache.selected_by(&head, &self.request);
+        let entry = self.entry(&head, stored.body.clone(), selecting.clone(), &decision, &exchange.received);
+        match &decision {
+            Ok(_) => self.insert(entry.clone(), head.status()),
+            Err(skip) => self.skipped(*skip, head.status()),
+        }
+        let received = exchange.received;
+        self.pilot.answered(Arc::new(Answered { head, decision, selecting, received, confirmed: Some(entry) }));
+        self.pilot.complete();
+        Confirmation::Given
+    }
+
+    /// Hands a response to the readers, and stores it where it may be.
+    async fn take(mut self, mut exchange: Exchange) {
         // 5 store: the decision is made on the head, and carried out when the body has come whole.
-        let decision = self.decide(&exchange);
+        let decision = self.decide(&exchange.head, &exchange.received);
+        let store_unframed = self.engine.state.cache.settings().store_unframed;
+        let decision = decision.and_then(|storable| match exchange.framed || store_unframed {
+            true => Ok(storable),
+            false => Err(Skip::Unframed),
+        });
         if let Err(skip) = decision {
             self.skipped(skip, exchange.head.status());
         }
-        let ignored = &self.engine.state.cache.settings().ignore_cookies;
-        let selecting = Selecting::of(&exchange.head, &self.request, ignored);
-        let answered =
-            Arc::new(Answered { head: exchange.head.clone(), decision, selecting, received: exchange.received });
+        let selecting = self.engine.state.cache.selected_by(&exchange.head, &self.request);
+        let (head, received) = (exchange.head.clone(), exchange.received);
+        let answered = Arc::new(Answered { head, decision, selecting, received, confirmed: None });
         // A response is stored before its last byte is given out: who asks again after that finds it.
         if exchange.is_done() {
             self.store(&answered, Bytes::new());
@@ -127,10 +209,8 @@ impl Fill {
         }
     }
 
-    fn decide(&self, exchange: &Exchange) -> Result<Storable, Skip> {
-        let settings = self.engine.state.cache.settings();
-        let decision = policy::store(self.asker, &exchange.head, &self.policy, &settings, &exchange.received)?;
-        if exchange.framed { Ok(decision) } else { Err(Skip::Unframed) }
+    fn decide(&self, head: &ResponseHead, received: &Received) -> Result<Storable, Skip> {
+        policy::store(self.asker, head, &self.policy, &self.engine.state.cache.settings(), received)
     }
 
     /// The next part, or `None` when nobody has waited for it for too long.
@@ -156,25 +236,51 @@ impl Fill {
 
     /// Stores a response that was found storable and was kept whole: what came before and its last part.
     fn store(&self, answered: &Answered, last: Bytes) {
-        let Ok(storable) = &answered.decision else { return };
+        if answered.decision.is_err() {
+            return;
+        }
+        let Answered { head, decision, selecting, received, .. } = answered;
         match self.pilot.whole_with(last) {
-            Some(body) => {
-                let (key, selecting, at) = (&self.pilot.key().key, answered.selecting.clone(), answered.received.at);
-                self.engine.state.cache.insert(key, &answered.head, body, selecting, storable, at);
-            }
+            Some(body) => self.insert(self.entry(head, body, selecting.clone(), decision, received), head.status()),
             // It was counted when it outgrew its bound, unless it does so by this last part.
-            None if self.pilot.is_kept() => self.skipped(Skip::TooLarge, answered.head.status()),
+            None if self.pilot.is_kept() => self.skipped(Skip::TooLarge, head.status()),
             None => {}
+        }
+    }
+
+    /// An entry for a response. One that may not be stored is good for the request that asked for it.
+    fn entry(
+        &self,
+        head: &ResponseHead,
+        body: Bytes,
+        selecting: Selecting,
+        decision: &Result<Storable, Skip>,
+        received: &Received,
+    ) -> Arc<Entry> {
+        let good_for_one = Storable::for_one();
+        let storable = decision.as_ref().unwrap_or(&good_for_one);
+        let epoch = self.pilot.key().epoch;
+        Arc::new(self.engine.state.cache.entry(head, body, selecting, storable, received, epoch))
+    }
+
+    fn insert(&self, entry: Arc<Entry>, status: u16) {
+        let key = self.pilot.key();
+        if let Err(skip) = self.engine.state.cache.insert(&key.key, entry, key.epoch) {
+            self.skipped(skip, status);
         }
     }
 
     /// Counts a response that is not stored, and remembers its URL for a moment where the next answer will be no
     /// different. An error of the server says nothing about the next answer.
     fn skipped(&self, skip: Skip, status: u16) {
-        let cache = &self.engine.state.cache;
+        let (cache, key, now) = (&self.engine.state.cache, &self.pilot.key().key, Instant::now());
         cache.stats.skipped(skip);
-        if status < 500 && !matches!(skip, Skip::Truncated | Skip::NoRoom) {
-            cache.mark_uncacheable(&self.pilot.key().key, self.asker, Instant::now());
+        if status < 500 && !matches!(skip, Skip::Truncated | Skip::NoRoom | Skip::Purged) {
+            cache.mark_uncacheable(key, self.asker, skip, now);
+            // The origin has another response now, which is not for keeping: what is stored is no longer true.
+            if let Some(stored) = self.stored.as_ref().filter(|_| matches!(status, 200..400 | 404 | 410)) {
+                cache.forget(key, stored, now);
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
-    cache::{Key, Selecting, Skip, Storable, freshness::Received},
+    cache::{Entry, Key, Selecting, Skip, Storable, freshness::Received, purge::Epoch},
     header::ResponseHead,
     traffic::UpstreamFailure,
 };
@@ -32,13 +32,15 @@ const MOST_KEPT: u64 = 64 << 20;
 /// More fetches at a time are not shared; each request then fetches for itself.
 const MAX_FLIGHTS: u64 = 10_000;
 
-/// What makes two requests wait for one fetch: the cache key, whether somebody in particular asks, and the values of
-/// the fields that are known to choose among variants.
+/// What makes two requests wait for one fetch: the cache key, whether somebody in particular asks, the values of the
+/// fields that are known to choose among variants, and what had been purged: who asks after a purge does not want what
+/// was asked for before.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FlightKey {
     pub(super) key: Key,
     pub(super) identified: bool,
     pub(super) selecting: Selecting,
+    pub(super) epoch: Epoch,
 }
 
 /// All flights in the air.
@@ -89,6 +91,8 @@ pub(super) struct State {
     /// Chunks are dropped once every reader has them.
     pub(super) windowed: bool,
     pub(super) end: Option<End>,
+    /// Nobody waits for it: it refreshes what is stored.
+    pub(super) background: bool,
     /// The next chunk of each reader; `None` for one that left. The first is the request that began the flight.
     pub(super) readers: Vec<Option<usize>>,
 }
@@ -100,6 +104,15 @@ pub(super) struct Answered {
     pub(super) decision: Result<Storable, Skip>,
     pub(super) selecting: Selecting,
     pub(super) received: Received,
+    /// What the origin confirmed with 304: it is the answer, and there is no body to read.
+    pub(super) confirmed: Option<Arc<Entry>>,
+}
+
+impl Answered {
+    /// Whether others may have the response too: it may be stored, and used without the origin's word for each.
+    pub(super) fn is_shared(&self) -> bool {
+        self.decision.as_ref().is_ok_and(Storable::is_fresh)
+    }
 }
 
 /// How a flight ended.
@@ -109,6 +122,17 @@ pub(super) enum End {
     Complete,
     /// Without.
     Failed(UpstreamFailure),
+    /// The origin answered with an error, and what is stored stands in for it.
+    StandIn,
+}
+
+impl End {
+    fn failed(self) -> Option<UpstreamFailure> {
+        match self {
+            Self::Failed(why) => Some(why),
+            Self::Complete | Self::StandIn => None,
+        }
+    }
 }
 
 /// What a reader learns first.
@@ -122,6 +146,8 @@ pub(super) enum Answer {
     NotShared,
     /// No answer could be had.
     Failed(UpstreamFailure),
+    /// What is stored is to stand in for an error of the origin.
+    StandIn,
 }
 
 impl Flights {
@@ -145,20 +171,52 @@ impl Flights {
         if let Some(flight) = flights.get(key) {
             return Reader::join(flight.clone());
         }
-        if self.count.fetch_add(1, Relaxed) >= MAX_FLIGHTS {
-            self.count.fetch_sub(1, Relaxed);
-            return None;
-        }
-        let room = Room { kept: self.kept.clone(), max_kept: self.max_kept, held: 0 };
-        let flight =
-            Arc::new(Flight { state: Mutex::new(State::new(room)), changed: Notify::new(), taken: Notify::new() });
+        let flight = self.flight(false)?;
         // Before anybody else can find the flight: its first reader is the request that it is made for, and may be
         // given an answer that nobody else may.
         let reader = Reader::join(flight.clone());
         flights.insert(key.clone(), flight.clone());
         drop(flights);
-        begin(Pilot::new(self.clone(), key.clone(), flight));
+        begin(Pilot::new(self.clone(), key.clone(), flight, true));
         reader
+    }
+
+    /// Begins a flight that nobody else can join. `None` when there are too many.
+    pub(super) fn alone(self: &Arc<Self>, key: &FlightKey, begin: impl FnOnce(Pilot)) -> Option<Reader> {
+        let flight = self.flight(false)?;
+        let reader = Reader::join(flight.clone());
+        begin(Pilot::new(self.clone(), key.clone(), flight, false));
+        reader
+    }
+
+    /// Begins a flight that nobody waits for, unless there is one for the key already. It may be joined.
+    pub(super) fn refresh(self: &Arc<Self>, key: &FlightKey, begin: impl FnOnce(Pilot)) {
+        let mut flights = self.shard(key).lock();
+        if flights.contains_key(key) {
+            return;
+        }
+        let Some(flight) = self.flight(true) else { return };
+        flights.insert(key.clone(), flight.clone());
+        drop(flights);
+        begin(Pilot::new(self.clone(), key.clone(), flight, true));
+    }
+
+    fn flight(&self, background: bool) -> Option<Arc<Flight>> {
+        if self.count.fetch_add(1, Relaxed) >= MAX_FLIGHTS {
+            self.count.fetch_sub(1, Relaxed);
+            return None;
+        }
+        let room = Room { kept: self.kept.clone(), max_kept: self.max_kept, held: 0 };
+        let state = Mutex::new(State::new(room, background));
+        Some(Arc::new(Flight { state, changed: Notify::new(), taken: Notify::new() }))
+    }
+
+    /// Takes a flight out of the table.
+    pub(super) fn remove(&self, key: &FlightKey, flight: &Arc<Flight>) {
+        let mut flights = self.shard(key).lock();
+        if flights.get(key).is_some_and(|listed| Arc::ptr_eq(listed, flight)) {
+            flights.remove(key);
+        }
     }
 
     pub(super) fn shard(&self, key: &FlightKey) -> &Mutex<HashMap<FlightKey, Arc<Flight>>> {
@@ -195,9 +253,10 @@ impl Drop for Room {
 }
 
 impl State {
-    fn new(room: Room) -> Self {
+    fn new(room: Room, background: bool) -> Self {
         Self {
             room,
+            background,
             interim: Vec::new(),
             asked: None,
             answered: None,
@@ -206,7 +265,8 @@ impl State {
             chunk_bytes: 0,
             windowed: false,
             end: None,
-            readers: Vec::new(),
+            // The first place is that of the request that began the flight: of a refresh, nobody's.
+            readers: if background { vec![None] } else { Vec::new() },
         }
     }
 
@@ -238,7 +298,9 @@ impl Reader {
     fn join(flight: Arc<Flight>) -> Option<Self> {
         let number = {
             let mut state = flight.state.lock();
-            if state.windowed || matches!(state.end, Some(End::Failed(_))) {
+            // A failure before any answer is one for whoever asks within a moment; a body that was cut is not.
+            let cut = state.answered.is_some() && matches!(state.end, Some(End::Failed(_)));
+            if state.windowed || cut {
                 return None;
             }
             state.readers.push(Some(0));
@@ -265,11 +327,12 @@ impl Reader {
                 return Some(Answer::Interim(interim.clone()));
             }
             if let Some(answered) = &state.answered {
-                let mine = answered.decision.is_ok() || self.began();
+                let mine = answered.is_shared() || self.began();
                 return Some(if mine { Answer::Head(answered.clone()) } else { Answer::NotShared });
             }
             match state.end {
                 Some(End::Failed(why)) => Some(Answer::Failed(why)),
+                Some(End::StandIn) => Some(Answer::StandIn),
                 _ => None,
             }
         });
@@ -290,11 +353,7 @@ impl Reader {
                 }
                 return Some(Ok(Some(chunk)));
             }
-            match state.end {
-                Some(End::Complete) => Some(Ok(None)),
-                Some(End::Failed(why)) => Some(Err(why)),
-                None => None,
-            }
+            state.end.map(|end| end.failed().map_or(Ok(None), Err))
         })
         .await
     }
@@ -328,26 +387,28 @@ impl Drop for Reader {
 mod tests {
     use super::*;
     use crate::{
-        cache::policy::Shared,
+        cache::{freshness::Terms, policy::Shared},
         header::{RequestHead, forwarded::Peer},
     };
     use std::time::{Duration, SystemTime};
 
     fn storable() -> Arc<Answered> {
         let shared = Shared { with_cookies: false, with_authorization: false };
+        let terms = Terms { lifetime: Duration::from_secs(60), ..Terms::default() };
         let now = Instant::now();
         Arc::new(Answered {
             head: ResponseHead::for_tests(200, ""),
-            decision: Ok(Storable { lifetime: Duration::from_secs(60), initial_age: Duration::ZERO, shared }),
+            decision: Ok(Storable { terms, shared, targeted: false }),
             selecting: Selecting::default(),
             received: Received { requested: now, at: now, wall: SystemTime::now() },
+            confirmed: None,
         })
     }
 
     fn begun(flights: &Arc<Flights>) -> (Reader, Pilot) {
         let peer = Peer::new([127, 0, 0, 1].into(), false, &[]);
         let key = Key::of(&RequestHead::for_tests("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), &peer);
-        let key = FlightKey { key, identified: false, selecting: Selecting::default() };
+        let key = FlightKey { key, identified: false, selecting: Selecting::default(), epoch: Epoch::default() };
         let mut began = None;
         let reader = flights.join(&key, |pilot| began = Some(pilot)).unwrap();
         (reader, began.unwrap())

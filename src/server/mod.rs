@@ -3,7 +3,7 @@
 //! ```text
 //! 1 front     one head, one deadline, strict checks                      front, h2 → header::request
 //! 2 route     path and method → policy                                   route
-//! 3 cache     fresh, miss or bypass, and why                             cache::lookup
+//! 3 cache     fresh, stale, miss or bypass, and why                      cache::lookup → reuse; invalidate
 //! 4 fetch     one flight per key, readers at their own pace              share → flight, fill; alone; origin
 //! 5 store     store or skip, and why                                     fill → cache::policy::store
 //! 6 headers   edits of the client's copy only                            ours
@@ -27,6 +27,7 @@ mod flight;
 mod forward;
 mod front;
 mod h2;
+mod invalidate;
 mod listen;
 mod origin;
 mod pilot;
@@ -34,6 +35,7 @@ mod presence;
 mod problem;
 mod reply;
 mod resolve;
+mod reuse;
 mod settings;
 mod share;
 mod slots;
@@ -41,16 +43,11 @@ mod tls;
 mod upgrade;
 mod upstream;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use crate::{
-    cache::{Asker, Bypass, Entry, Forward, Key, Lookup, Outcome, policy, status::CacheStatus},
-    header::{
-        Fields, Framing, RequestHead, ResponseHead,
-        fields::{is, starts_with},
-        refusal::Refusal,
-        validator,
-    },
+    cache::{Asker, Bypass, Entry, Key, Lookup, Missed, Outcome, Stale, policy, status::CacheStatus},
+    header::{Framing, RequestHead, refusal::Refusal},
     profile::{self, Sample},
     route::{self, Policy, Routes},
     state::State,
@@ -63,6 +60,7 @@ use self::{
     access_log::AccessLog,
     context::Request,
     flight::Flights,
+    invalidate::PURGE,
     origin::Origin,
     reply::{Reply, add},
     upstream::Sending,
@@ -109,10 +107,11 @@ impl Served {
     }
 }
 
-/// What the cache has for a request.
+/// What the cache has for a request; the key and who asks, where the origin is to be asked on behalf of others too.
 enum Found {
     Fresh(Arc<Entry>),
-    Miss { key: Key, asker: Asker, why: Forward },
+    Stale(Arc<Entry>, Stale, Key, Asker),
+    Miss(Missed, Key, Asker),
     Bypass(Bypass),
 }
 
@@ -146,41 +145,41 @@ impl Engine {
         // 2 route
         let policy = self.routes.policy(&request.head.method, request.head.path());
         // 3 cache
-        let served = match self.lookup(request, policy) {
-            Found::Fresh(entry) => self.reuse(request, &entry, reply).await,
+        let now = Instant::now();
+        let served = match self.lookup(request, policy, now) {
+            Found::Fresh(entry) => {
+                let status = CacheStatus::Hit { ttl: entry.ttl(now), stale: None };
+                self.reuse(request, &entry, status, Outcome::Hit, now, reply).await
+            }
+            Found::Stale(entry, why, key, asker) => {
+                if why == Stale::WhileRevalidate {
+                    self.refresh(request, policy, key, asker, &entry);
+                }
+                let status = CacheStatus::Hit { ttl: entry.ttl(now), stale: Some(why) };
+                self.reuse(request, &entry, status, Outcome::Stale, now, reply).await
+            }
             // 4 fetch and 5 store: shared with whoever asks for the same, or for this request alone.
-            Found::Miss { key, asker, why } => self.share(request, policy, key, asker, why, reply).await,
-            Found::Bypass(why) => self.ask(request, CacheStatus::Bypassed(why), reply).await,
+            Found::Miss(missed, key, asker) => self.share(request, policy, key, asker, missed, reply).await,
+            Found::Bypass(Bypass::OnlyIfCached) => self.only_if_cached(request, reply).await,
+            Found::Bypass(Bypass::Method) if request.head.method.as_str() == PURGE => self.purge(request, reply).await,
+            Found::Bypass(why) => self.ask(request, policy, CacheStatus::Bypassed(why), None, reply).await,
         };
         // 9 profile
         self.record(request, served, reply.sent());
     }
 
-    fn lookup(&self, request: &Request, policy: &Policy) -> Found {
+    fn lookup(&self, request: &Request, policy: &Policy, now: Instant) -> Found {
         if let Err(why) = policy::admit(&request.head, policy) {
             return Found::Bypass(why);
         }
         let asker = self.state.cache.asker(&request.head, policy);
         let key = Key::of(&request.head, &request.peer);
-        match self.state.cache.lookup(&key, &request.head, asker, request.began) {
+        match self.state.cache.lookup(&key, &request.head, asker, now) {
             Lookup::Fresh(entry) => Found::Fresh(entry),
-            Lookup::Miss(why) => Found::Miss { key, asker, why },
+            Lookup::Stale(entry, why) => Found::Stale(entry, why, key, asker),
+            Lookup::Miss(missed) => Found::Miss(missed, key, asker),
             Lookup::Bypass(why) => Found::Bypass(why),
         }
-    }
-
-    /// A hit: the stored bytes, or 304 for a client that has them.
-    async fn reuse<R: Reply>(&self, request: &Request, entry: &Entry, reply: &mut R) -> Served {
-        let mut added = self.ours(request, CacheStatus::Hit { ttl: entry.ttl(request.began) });
-        add(&mut added, "Age", itoa::Buffer::new().format(entry.age(request.began).as_secs()).as_bytes());
-        let (etag, modified) = (entry.head.get("etag"), entry.head.get("last-modified"));
-        let (status, sent) = if entry.head.status() == 200 && validator::not_modified(&request.head, etag, modified) {
-            let head = not_modified(&entry.head);
-            (304, reply.whole(&head, &added, bytes::Bytes::new()).await)
-        } else {
-            (entry.head.status(), reply.whole(&entry.head, &added, entry.body.clone()).await)
-        };
-        Served { status, outcome: Outcome::Hit, detail: None, error: None, upstream: None, whole: sent.is_ok() }
     }
 
     /// 6 headers: the field lines that this proxy adds to the client's copy. A cache before us may have said its part
@@ -216,17 +215,4 @@ impl Engine {
             aborted: !served.whole || served.status == 101,
         });
     }
-}
-
-/// The head of a 304: of the response, what tells a cache about its copy (RFC 9110 §15.4.5), and what is not about
-/// the content at all.
-fn not_modified(head: &ResponseHead) -> ResponseHead {
-    let mut out = ResponseHead::build(304, "Not Modified");
-    for (name, value) in head.fields() {
-        let about_content = starts_with(name, "content-") && !is(name, "content-location");
-        if !about_content && !is(name, "last-modified") {
-            out.field(name, value);
-        }
-    }
-    out.finish()
 }

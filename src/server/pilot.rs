@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::time::sleep;
 
 use crate::{cache::Skip, header::ResponseHead, traffic::UpstreamFailure};
 
@@ -18,6 +19,8 @@ pub(super) struct Pilot {
     flight: Arc<Flight>,
     max_object_bytes: u64,
     listed: bool,
+    /// It is among the flights that are counted.
+    counted: bool,
 }
 
 /// Whether a fetch is still of use.
@@ -32,9 +35,10 @@ pub(super) enum Use {
 }
 
 impl Pilot {
-    pub(super) fn new(flights: Arc<Flights>, key: FlightKey, flight: Arc<Flight>) -> Self {
+    /// `listed`: whether others find the flight in the table.
+    pub(super) fn new(flights: Arc<Flights>, key: FlightKey, flight: Arc<Flight>, listed: bool) -> Self {
         let max_object_bytes = flights.max_object_bytes;
-        Self { flights, key, flight, max_object_bytes, listed: true }
+        Self { flights, key, flight, max_object_bytes, listed, counted: true }
     }
 
     pub(super) fn key(&self) -> &FlightKey {
@@ -46,8 +50,8 @@ impl Pilot {
         self.flight.state.lock().asked = Some(Instant::now());
     }
 
-    /// Waits until nobody waits for the answer any more. Then the flight is in the table no longer, so that nobody
-    /// joins it: what is left to do is to drop it.
+    /// Waits until nobody waits for the answer any more, which of a refresh nobody did from the start. Then the flight is
+    /// in the table no longer, so that nobody joins it: what is left to do is to drop it.
     pub(super) async fn abandoned(&mut self) {
         loop {
             let flight = self.flight.clone();
@@ -57,9 +61,11 @@ impl Pilot {
             {
                 // Readers join under the table's lock.
                 let mut listed = self.flights.shard(&self.key).lock();
-                if self.flight.state.lock().readers.iter().all(Option::is_none) {
-                    listed.remove(&self.key);
-                    self.listed = false;
+                let state = self.flight.state.lock();
+                if !state.background && state.readers.iter().all(Option::is_none) {
+                    if std::mem::take(&mut self.listed) {
+                        listed.remove(&self.key);
+                    }
                     return;
                 }
             }
@@ -73,20 +79,23 @@ impl Pilot {
         self.flight.changed.notify_waiters();
     }
 
-    /// Publishes the head. What is not storable belongs to the request that began the flight: nobody else may see it.
+    /// Publishes the head. What is not shared belongs to the request that began the flight: nobody else may see it.
     pub(super) fn answered(&mut self, answered: Arc<Answered>) -> Use {
         let mut state = self.flight.state.lock();
-        let storable = answered.decision.is_ok();
+        let (storable, shared) = (answered.decision.is_ok(), answered.is_shared());
         state.windowed = !storable;
         state.answered = Some(answered);
         let began = state.readers.first().is_some_and(Option::is_some);
         drop(state);
         self.flight.changed.notify_waiters();
-        if storable {
-            return Use::Kept;
+        if !shared {
+            self.unlist();
         }
-        self.unlist();
-        if began { Use::Streamed } else { Use::None }
+        match (storable, began) {
+            (true, _) => Use::Kept,
+            (false, true) => Use::Streamed,
+            (false, false) => Use::None,
+        }
     }
 
     /// Publishes a part of the body. A body that outgrows what may be stored, or for which there is no room, is kept
@@ -200,9 +209,32 @@ impl Pilot {
         self.end(End::Complete);
     }
 
-    /// There is no more to come.
+    /// There is no more to come. A failure before any answer is shared for a moment, so that an app that is down is not
+    /// asked again by each who comes; that it was spared is none of the app's.
     pub(super) fn failed(&mut self, why: UpstreamFailure) {
+        if !why.is_refusal() && self.flight.state.lock().answered.is_none() {
+            self.linger();
+        }
         self.end(End::Failed(why));
+    }
+
+    /// The origin answered with an error, and what is stored is to stand in for it: so it is for a moment.
+    pub(super) fn stand_in(&mut self) {
+        self.linger();
+        self.end(End::StandIn);
+    }
+
+    /// Leaves the flight in the table for a moment after its end.
+    fn linger(&mut self) {
+        if std::mem::take(&mut self.listed) {
+            self.counted = false;
+            let (flights, key, flight) = (self.flights.clone(), self.key.clone(), self.flight.clone());
+            tokio::spawn(async move {
+                sleep(FAILURE_SHARED).await;
+                flights.remove(&key, &flight);
+                flights.count.fetch_sub(1, Relaxed);
+            });
+        }
     }
 
     fn end(&mut self, end: End) {
@@ -214,7 +246,7 @@ impl Pilot {
 
     fn unlist(&mut self) {
         if std::mem::take(&mut self.listed) {
-            self.flights.shard(&self.key).lock().remove(&self.key);
+            self.flights.remove(&self.key, &self.flight);
         }
     }
 }
@@ -223,9 +255,14 @@ impl Drop for Pilot {
     fn drop(&mut self) {
         // A task that ended without saying how was cancelled or panicked.
         self.end(End::Failed(UpstreamFailure::Closed));
-        self.flights.count.fetch_sub(1, Relaxed);
+        if self.counted {
+            self.flights.count.fetch_sub(1, Relaxed);
+        }
     }
 }
+
+/// How long a failure is the answer to whoever asks for the same.
+const FAILURE_SHARED: Duration = Duration::from_secs(1);
 
 /// How long a fetch that nobody waits for may go on.
 pub(super) fn deserted_for(read_timeout: Duration) -> Duration {

@@ -28,7 +28,17 @@ pub(super) fn unanswered(why: UpstreamFailure, request: &RequestHead) -> (Respon
         UpstreamFailure::Closed => "the app behind this proxy broke off before it answered",
         UpstreamFailure::Malformed => "the app behind this proxy sent what is not an HTTP response",
     };
-    if asks_for_json(request) { problem(why.status(), detail) } else { plain(why.status(), detail) }
+    of(why.status(), detail, request)
+}
+
+/// An answer that says what is wrong, in the form that the client takes.
+pub(super) fn of(status: u16, detail: &str, request: &RequestHead) -> (ResponseHead, Bytes) {
+    if asks_for_json(request) { problem(status, detail) } else { plain(status, detail) }
+}
+
+/// An answer in JSON.
+pub(super) fn json(status: u16, body: &serde_json::Value) -> (ResponseHead, Bytes) {
+    answer(status, b"application/json", format!("{body}\n").into())
 }
 
 /// Whether a client names JSON among what it takes. One that takes anything is shown text.

@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use crate::{
     cache::{
-        Asker, Bypass, Forward, Key, Outcome, Skip,
+        Asker, Bypass, Entry, Forward, Key, Missed, Outcome, Skip, Stale, policy,
         status::{CacheStatus, Then},
     },
-    header::{Fields, validator},
+    header::{Fields, fields::is, validator},
     route::Policy,
     traffic::UpstreamFailure,
 };
@@ -18,8 +18,8 @@ use super::{
     Engine, Served,
     context::Request,
     flight::{Answer, Answered, FlightKey, Reader},
-    not_modified,
     reply::Reply,
+    reuse::not_modified,
 };
 
 /// What waiting for a flight's head came to.
@@ -30,6 +30,8 @@ enum Waited {
     NotShared,
     /// No answer could be had.
     Failed(UpstreamFailure),
+    /// What is stored is to stand in for an error of the origin.
+    StandIn,
     /// Another request's fetch took too long.
     TooLong,
     /// The client left.
@@ -44,20 +46,22 @@ impl Engine {
         policy: &Policy,
         key: Key,
         asker: Asker,
-        why: Forward,
+        missed: Missed,
         reply: &mut R,
     ) -> Served {
+        let Missed { why, stored, alone, epoch } = missed;
         let mut selecting = self.state.cache.selecting(&key, &request.head);
         // A response may turn out to vary by fields that the flight was not chosen by: then this request looks for
         // the flight of its own values, once.
         for _ in 0..2 {
-            let flight = FlightKey { key: key.clone(), identified: asker.is_identified(), selecting };
-            let Some(mut reader) = self.flights.join(&flight, |pilot| self.begin(pilot, request, policy, asker)) else {
-                break;
-            };
+            let flight = FlightKey { key: key.clone(), identified: asker.is_identified(), selecting, epoch };
+            let begin = |pilot| self.begin(pilot, request, policy, asker, stored.clone());
+            let reader =
+                if alone { self.flights.alone(&flight, begin) } else { self.flights.join(&flight, begin) };
+            let Some(mut reader) = reader else { break };
             match self.answer(&mut reader, reply).await {
                 Waited::Head(answered) => {
-                    let ignored = &self.state.cache.settings().ignore_cookies;
+                    let settings = self.state.cache.settings();
                     if reader.began() {
                         return self.relay(request, why, &reader, &answered, reply).await;
                     }
@@ -66,26 +70,68 @@ impl Engine {
                         && let Err(why) = storable.shared.admits(asker)
                     {
                         drop(reader);
-                        return self.ask(request, CacheStatus::Bypassed(why), reply).await;
+                        return self.ask(request, policy, CacheStatus::Bypassed(why), stored, reply).await;
                     }
-                    if answered.selecting.matches(&request.head, ignored) {
+                    if answered.selecting.matches(&request.head, &settings) {
                         return self.relay(request, why, &reader, &answered, reply).await;
                     }
-                    selecting = answered.selecting.again(&request.head, ignored);
+                    selecting = answered.selecting.again(&request.head, &settings);
                 }
                 Waited::NotShared => break,
-                Waited::Failed(failure) => return self.unanswered(request, failure, reply).await,
+                Waited::Failed(failure) => {
+                    return match self.stand_in(request, stored.as_deref(), Some(failure), reply).await {
+                        Some(served) => served,
+                        None => self.unanswered(request, failure, reply).await,
+                    };
+                }
+                Waited::StandIn => match self.stand_in(request, stored.as_deref(), None, reply).await {
+                    Some(served) => return served,
+                    None => break,
+                },
                 Waited::TooLong => {
                     // A reader that will not read would hold up those that do.
                     drop(reader);
                     self.state.cache.stats.skipped(Skip::LockTimeout);
                     let status = CacheStatus::Forwarded { why, then: Then::Skipped(Skip::LockTimeout) };
-                    return self.ask(request, status, reply).await;
+                    return self.ask(request, policy, status, stored, reply).await;
                 }
                 Waited::Left => return Served::nothing(Outcome::Miss),
             }
         }
-        self.ask(request, CacheStatus::Bypassed(Bypass::HitForMiss), reply).await
+        self.ask(request, policy, CacheStatus::Bypassed(Bypass::HitForMiss), stored, reply).await
+    }
+
+    /// Refreshes what is stored in the background, once for all who are given it meanwhile (RFC 5861 §3). The request
+    /// goes on its behalf, without what says who asked.
+    pub(super) fn refresh(
+        self: &Arc<Self>,
+        request: &Request,
+        policy: &Policy,
+        key: Key,
+        asker: Asker,
+        stored: &Arc<Entry>,
+    ) {
+        let personal = |name: &[u8]| asker.is_identified() && (is(name, "cookie") || is(name, "authorization"));
+        let request = Request::new(request.head.as_get_without(personal), request.peer, Instant::now());
+        let (cache, nobody) = (&self.state.cache, Asker { cookie: false, authorization: false });
+        let (selecting, epoch) = (cache.selecting(&key, &request.head), cache.epoch(&key));
+        let flight = FlightKey { key, identified: false, selecting, epoch };
+        self.flights.refresh(&flight, |pilot| self.begin(pilot, &request, policy, nobody, Some(stored.clone())));
+    }
+
+    /// Answers with what is stored in place of an origin that failed, where that is allowed.
+    pub(super) async fn stand_in<R: Reply>(
+        &self,
+        request: &Request,
+        stored: Option<&Entry>,
+        failure: Option<UpstreamFailure>,
+        reply: &mut R,
+    ) -> Option<Served> {
+        let now = Instant::now();
+        let entry = stored.filter(|entry| policy::stands_in(entry, now))?;
+        let status = CacheStatus::Hit { ttl: entry.ttl(now), stale: Some(Stale::IfError) };
+        let served = self.reuse(request, entry, status, Outcome::Stale, now, reply).await;
+        Some(Served { error: failure.map(UpstreamFailure::name), ..served })
     }
 
     /// Waits for a flight's head, as long as the client does; interim responses are passed on at once. Who waits for
@@ -117,6 +163,7 @@ impl Engine {
                 Answer::Head(answered) => return Waited::Head(answered),
                 Answer::NotShared => return Waited::NotShared,
                 Answer::Failed(failure) => return Waited::Failed(failure),
+                Answer::StandIn => return Waited::StandIn,
             }
         }
     }
@@ -130,11 +177,18 @@ impl Engine {
         answered: &Answered,
         reply: &mut R,
     ) -> Served {
+        let collapsed = !reader.began();
+        if let Some(entry) = &answered.confirmed {
+            let now = Instant::now();
+            let status = CacheStatus::Revalidated { why, ttl: entry.ttl(now), collapsed };
+            let upstream = (!collapsed).then(|| answered.received.at - answered.received.requested);
+            let served = self.reuse(request, entry, status, Outcome::Revalidated, now, reply).await;
+            return Served { upstream, ..served };
+        }
         let (status, outcome) = match &answered.decision {
-            _ if !reader.began() => (CacheStatus::Collapsed { why }, Outcome::Collapsed),
+            _ if collapsed => (CacheStatus::Collapsed { why }, Outcome::Collapsed),
             Ok(storable) => {
-                let ttl = storable.lifetime.as_secs() as i64 - storable.initial_age.as_secs() as i64;
-                (CacheStatus::Forwarded { why, then: Then::Stored { ttl } }, Outcome::Miss)
+                (CacheStatus::Forwarded { why, then: Then::Stored { ttl: storable.ttl() } }, Outcome::Miss)
             }
             Err(skip) => (CacheStatus::Forwarded { why, then: Then::Skipped(*skip) }, Outcome::Miss),
         };

@@ -19,7 +19,7 @@ use super::context::Request;
 pub(super) enum Ask {
     /// What the client asked, preconditions and all.
     AsAsked,
-    /// The whole response, to be shared: the client's own preconditions stay behind.
+    /// The whole response, to be shared: the client's own preconditions and ranges stay behind.
     Whole,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn upstream_request(request: &Request, ask: Ask, sending: &Sending) -
     let mut out = RequestHeader::build(head.method.clone(), &head.target, Some(24))?;
     for (name, value) in end_to_end(head) {
         // Expect asks for a go-ahead for a body, and there is none.
-        let left_behind = is(name, "expect") || (ask == Ask::Whole && is_precondition(name));
+        let left_behind = is(name, "expect") || (ask == Ask::Whole && is_for_one(name));
         if !is_ours(name) && !left_behind {
             out.append_header(Bytes::copy_from_slice(name), header_value_from_slice(value))?;
         }
@@ -97,9 +97,9 @@ pub(super) fn over_h2(request: &RequestHeader) -> Result<Box<RequestHeader>> {
     Ok(out)
 }
 
-/// Fields that only this client can use the answer to (RFC 9110 §13.1).
-fn is_precondition(name: &[u8]) -> bool {
-    is(name, "if-none-match") || is(name, "if-modified-since")
+/// Fields that only this client can use the answer to (RFC 9110 §13.1, §14.2).
+fn is_for_one(name: &[u8]) -> bool {
+    ["if-none-match", "if-modified-since", "range", "if-range"].iter().any(|field| is(name, field))
 }
 
 /// Fields that are written anew for each hop.

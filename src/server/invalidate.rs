@@ -1,0 +1,85 @@
+//! What a change of the app's state, or an operator's PURGE, does to what is stored.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::{
+    cache::{
+        Bypass, Key, Outcome,
+        purge::{Mode, Scope},
+        status::CacheStatus,
+    },
+    header::{Fields, reference::same_origin_target, tags},
+};
+
+use super::{Engine, Served, context::Request, problem, reply::Reply};
+
+/// The method by which operators purge, after Varnish and Squid.
+pub(super) const PURGE: &str = "PURGE";
+
+impl Engine {
+    /// After an answer to a method that may have changed something, unless it is an error: what is stored for the URL, for
+    /// what Location and Content-Location name at the same origin, and in the groups that the answer names (RFC 9111
+    /// §4.4, RFC 9875 §3). Before the client has the answer, so that it can read its own write.
+    pub(super) fn invalidate_after<M: Fields>(&self, request: &Request, status: u16, response: &M) {
+        if request.head.method.is_safe() || !(200..400).contains(&status) {
+            return;
+        }
+        let (cache, now) = (&self.state.cache, Instant::now());
+        let key = Key::of(&request.head, &request.peer);
+        cache.invalidate(&key, now);
+        let parts = key.parts();
+        for reference in ["location", "content-location"].iter().filter_map(|name| response.get(name)) {
+            if let Some(target) = same_origin_target(reference, parts.https, parts.host, parts.target) {
+                cache.invalidate(&Key::of_target(&request.head, &request.peer, &target), now);
+            }
+        }
+        if response.has("cache-group-invalidation") {
+            let group = |name| Scope::Group { https: parts.https, host: parts.host.into(), name };
+            let scopes: Vec<Scope> = tags::invalidated_groups(response).groups.into_iter().map(group).collect();
+            if !scopes.is_empty() {
+                cache.purge(scopes, Mode::Soft, now);
+            }
+        }
+    }
+
+    /// Answers PURGE: from those who may, it drops what is stored for its URL, or declares it stale. It is never sent on.
+    pub(super) async fn purge<R: Reply>(&self, request: &Request, reply: &mut R) -> Served {
+        let cache = &self.state.cache;
+        let settings = cache.settings();
+        let allowed = settings.purge_allow.iter().any(|net| net.contains(&request.peer.address));
+        let (head, body) = match allowed {
+            false => problem::of(403, "PURGE is for the addresses in cache.purge_allow", &request.head),
+            true => {
+                let soft = request.head.get("fastly-soft-purge") == Some(b"1");
+                let key = Key::of(&request.head, &request.peer);
+                let now = Instant::now();
+                // Who purges by HTTP/1 on the local port means the page that others see by https as well.
+                let purged: u64 = [key.by_other_scheme(), key]
+                    .iter()
+                    .map(|key| if soft { cache.expire(key, now) } else { cache.invalidate(key, now) })
+                    .sum();
+                let mode = if soft { "soft" } else { "hard" };
+                problem::json(200, &serde_json::json!({ "status": "ok", "purged": purged, "mode": mode }))
+            }
+        };
+        let status = CacheStatus::Bypassed(Bypass::Method);
+        let added = self.ours(request, status);
+        cache.stats.bypassed(Bypass::Method);
+        let whole = reply.whole(&head, &added, body).await.is_ok();
+        let outcome = Outcome::Bypass;
+        Served { status: head.status(), outcome, detail: status.detail(), error: None, upstream: None, whole }
+    }
+
+    /// Answers a client that wants nothing from the origin (RFC 9111 §5.2.1.7).
+    pub(super) async fn only_if_cached<R: Reply>(&self, request: &Request, reply: &mut R) -> Served {
+        self.state.cache.stats.bypassed(Bypass::OnlyIfCached);
+        let status = CacheStatus::Bypassed(Bypass::OnlyIfCached);
+        let (head, body): (_, Bytes) =
+            problem::of(504, "nothing usable is stored, and the request wants nothing else", &request.head);
+        let whole = reply.whole(&head, &self.ours(request, status), body).await.is_ok();
+        let outcome = Outcome::Bypass;
+        Served { status: 504, outcome, detail: status.detail(), error: None, upstream: None, whole }
+    }
+}
