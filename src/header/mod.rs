@@ -1,4 +1,5 @@
-//! The vocabulary of HTTP: heads, lists, Cache-Control, dates, validators, forwarding fields. Depends on nothing of ours.
+//! The vocabulary of HTTP: heads, lists, Cache-Control, dates, validators, ranges, forwarding fields.
+//! Depends on nothing of ours.
 
 pub mod authority;
 pub mod cache_control;
@@ -6,6 +7,7 @@ pub mod cookie;
 pub mod date;
 pub mod fields;
 pub mod forwarded;
+pub mod range;
 pub mod refusal;
 pub mod request;
 pub mod response;
@@ -16,5 +18,7 @@ pub use fields::Fields;
 pub use request::{Framing, RequestHead};
 pub use response::ResponseHead;
 
+#[cfg(test)]
+mod range_tests;
 #[cfg(test)]
 mod request_tests;
