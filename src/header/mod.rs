@@ -11,6 +11,8 @@ pub mod range;
 pub mod refusal;
 pub mod request;
 pub mod response;
+mod structured;
+pub mod targeted;
 pub mod validator;
 
 pub use cache_control::CacheControl;
