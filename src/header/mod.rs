@@ -1,4 +1,4 @@
-//! The vocabulary of HTTP: heads, lists, Cache-Control, dates, validators, ranges, forwarding fields.
+//! The vocabulary of HTTP: heads, lists, Cache-Control, dates, validators, ranges, cache tags, forwarding fields.
 //! Depends on nothing of ours.
 
 pub mod authority;
@@ -12,6 +12,7 @@ pub mod refusal;
 pub mod request;
 pub mod response;
 mod structured;
+pub mod tags;
 pub mod targeted;
 pub mod validator;
 
