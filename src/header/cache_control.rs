@@ -47,8 +47,13 @@ pub struct CacheControl {
 impl CacheControl {
     /// Reads every Cache-Control line of a message.
     pub fn of<M: Fields>(message: &M) -> Self {
+        Self::of_field(message, "cache-control")
+    }
+
+    /// Reads every line of another field that has the syntax of Cache-Control.
+    pub(crate) fn of_field<M: Fields>(message: &M, name: &str) -> Self {
         let mut read = Self::default();
-        for line in message.all("cache-control") {
+        for line in message.all(name) {
             for (name, argument) in directives(line) {
                 read.take(name, argument);
             }
@@ -86,7 +91,7 @@ fn shortest(slot: &mut Option<Duration>, value: Duration) {
 }
 
 /// The largest number of seconds that is told apart (RFC 9111 §1.2.2: at least 2³¹).
-const MAX_SECONDS: u64 = 1 << 31;
+pub(super) const MAX_SECONDS: u64 = 1 << 31;
 
 /// Delta-seconds (RFC 9111 §1.2.2); too large a number means the largest, anything that is no number means 0.
 fn seconds(argument: Option<&[u8]>) -> Duration {

@@ -1,4 +1,5 @@
-//! The vocabulary of HTTP: heads, lists, Cache-Control, dates, validators, forwarding fields. Depends on nothing of ours.
+//! The vocabulary of HTTP: heads, lists, Cache-Control, dates, validators, ranges, cache tags, forwarding fields.
+//! Depends on nothing of ours.
 
 pub mod authority;
 pub mod cache_control;
@@ -6,10 +7,14 @@ pub mod cookie;
 pub mod date;
 pub mod fields;
 pub mod forwarded;
+pub mod range;
 pub mod reference;
 pub mod refusal;
 pub mod request;
 pub mod response;
+mod structured;
+pub mod tags;
+pub mod targeted;
 pub mod validator;
 
 pub use cache_control::CacheControl;
@@ -17,5 +22,7 @@ pub use fields::Fields;
 pub use request::{Framing, RequestHead};
 pub use response::ResponseHead;
 
+#[cfg(test)]
+mod range_tests;
 #[cfg(test)]
 mod request_tests;
