@@ -24,6 +24,7 @@ use crate::{
 
 use super::{
     Engine, Served,
+    conn::Conn,
     context::Request,
     current::Current,
     dial::{Refused, authorities, is_dead_connection},
@@ -33,7 +34,7 @@ use super::{
     upstream::{VIA, VIA_H2, add_ours},
 };
 
-use self::response::{frame_once, remove_hop_by_hop};
+use self::response::{dates, frame_once, remove_hop_by_hop};
 
 /// A request is tried on one address after the other, and at most once again on a dead connection.
 const MAX_TRIES: usize = 10;
@@ -93,6 +94,11 @@ impl Context {
         let admitted = self.request.as_ref().map(|request| policy::admit(&request.head, &Default::default()));
         admitted.and_then(std::result::Result::err).unwrap_or(Bypass::Body)
     }
+}
+
+/// The client's connection, where it has one to itself: that is over HTTP/1.
+fn conn(session: &Session) -> Option<&Conn> {
+    session.downstream_session.stream()?.as_any().downcast_ref()
 }
 
 /// The error that ends a request when the front's own context is missing, which no path leads to.
@@ -295,6 +301,9 @@ impl ProxyHttp for Forward {
         response.append_header("Via", header_value_from_slice(via.as_bytes()))?;
         response.append_header("Cache-Status", header_value_from_slice(&status))?;
         response.insert_header("X-Request-Id", header_value_from_slice(request.id.as_str().as_bytes()))?;
+        if let Some(conn) = conn(session) {
+            conn.set_dates(dates(response));
+        }
         Ok(())
     }
 

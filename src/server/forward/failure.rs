@@ -11,7 +11,7 @@ use crate::{
     traffic::UpstreamFailure,
 };
 
-use super::Context;
+use super::{Context, conn};
 
 /// Counts a failure and tells the client of it, unless an answer has begun; the status that stands for it, 0 where
 /// nobody is left to be told.
@@ -30,6 +30,10 @@ pub(super) async fn answer(session: &mut Session, e: &Error, ctx: &mut Context) 
         Cause::Gone => None,
     };
     let Some((head, body)) = answer else { return 0 };
+    if let Some(conn) = conn(session) {
+        // The answer is ours, and so is its date: what the origin's head said may be waiting for a head still.
+        conn.set_dates(Vec::new());
+    }
     if let Ok(response) = as_pingora(&head, ctx) {
         // Nothing is sent when an answer has begun: the client sees it cut. An error here is a client that left.
         let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
@@ -47,8 +51,7 @@ enum Cause {
 }
 
 fn cause(session: &Session, e: &Error, ctx: &Context) -> Cause {
-    let conn = session.downstream_session.stream().and_then(|stream| stream.as_any().downcast_ref::<Conn>());
-    if let Some(fault) = conn.and_then(Conn::fault) {
+    if let Some(fault) = conn(session).and_then(Conn::fault) {
         return Cause::Client(match fault {
             Fault::Malformed => Refusal::Malformed(fault.reason()),
             Fault::TooLarge => Refusal::BodyTooLarge,

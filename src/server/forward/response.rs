@@ -2,7 +2,10 @@
 
 use pingora_http::{ResponseHeader, header_value_from_slice};
 
-use crate::header::fields::{is, is_hop_by_hop, is_never_hop_by_hop, trim};
+use crate::{
+    header::fields::{is, is_hop_by_hop, is_never_hop_by_hop, trim},
+    server::reply::add,
+};
 
 /// Removes what belongs to the origin's connection.
 pub(super) fn remove_hop_by_hop(response: &mut ResponseHeader) {
@@ -39,6 +42,15 @@ pub(super) fn frame_once(response: &mut ResponseHeader) {
         // It replaces every line; what was parsed as a number can be a field's value.
         let _ = response.insert_header(http::header::CONTENT_LENGTH, header_value_from_slice(first));
     }
+}
+
+/// The origin's `Date` as field lines, each with its CRLF; empty where it sent none.
+pub(super) fn dates(response: &ResponseHeader) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for date in response.headers.get_all(http::header::DATE) {
+        add(&mut lines, "Date", date.as_bytes());
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -95,6 +107,18 @@ mod tests {
             let mut response = response(status, fields);
             frame_once(&mut response);
             assert_eq!(lines(&response), left, "{status} {fields:?}");
+        }
+    }
+    #[test]
+    fn date_is_what_the_origin_said() {
+        for (fields, lines) in [
+            (&[][..], ""),
+            (&[("Date", "Sun, 06 Nov 1994 08:49:37 GMT")], "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"),
+            (&[("date", "Sun Nov  6 08:49:37 1994")], "Date: Sun Nov  6 08:49:37 1994\r\n"),
+            // Not ours to choose from.
+            (&[("Date", "a"), ("Date", "b")], "Date: a\r\nDate: b\r\n"),
+        ] {
+            assert_eq!(dates(&response(200, fields)), lines.as_bytes(), "{fields:?}");
         }
     }
 }
