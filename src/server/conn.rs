@@ -3,6 +3,10 @@
 //! `HttpProxy` reads from what it is given until it has what it wants, and closes the connection when more comes.
 //! So it is given a [`Conn`], which ends where the request ends and keeps what comes after for the front.
 
+mod dates;
+#[cfg(test)]
+mod tests;
+
 use std::{
     io::IoSlice,
     pin::Pin,
@@ -11,7 +15,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
+use parking_lot::Mutex;
 use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID, UniqueIDType, raw_connect::ProxyDigest, tls::SslDigest,
@@ -42,6 +47,10 @@ pub(super) struct Conn {
     /// What came after the request.
     kept: BytesMut,
     eof: bool,
+    /// The lines that stand for pingora's `Date` in the head of the answer; none while its own is right.
+    dates: Mutex<Vec<u8>>,
+    /// What is left of that head: taken from pingora, and not yet written.
+    head_out: Bytes,
     /// How long the end of the connection may take, once it has begun.
     closing: Option<Pin<Box<Sleep>>>,
 }
@@ -107,18 +116,34 @@ impl Conn {
         let mut replay = BytesMut::with_capacity(head.len() + rest.len().max(READ_BYTES));
         replay.extend_from_slice(head);
         replay.extend_from_slice(rest);
-        Self { io: Some(io), replay, head: head.len(), body, kept: BytesMut::new(), eof: false, closing: None }
+        Self {
+            io: Some(io),
+            replay,
+            head: head.len(),
+            body,
+            kept: BytesMut::new(),
+            eof: false,
+            dates: Mutex::default(),
+            head_out: Bytes::new(),
+            closing: None,
+        }
     }
 
-    /// The connection and what came after the request, if it can go on: the request was given out whole and the
-    /// client is still there.
+    /// The connection and what came after the request, if it can go on: the request was given out whole, nothing of the
+    /// answer is held back, and the client is still there.
     pub(super) fn take_back(mut self) -> Option<(Stream, BytesMut)> {
-        if self.head > 0 || !self.is_over() || self.eof {
+        if self.head > 0 || !self.is_over() || self.eof || !self.head_out.is_empty() {
             return None;
         }
         let mut kept = self.kept.split();
         kept.unsplit(self.replay.split());
         Some((self.io.take()?, kept))
+    }
+
+    /// Names the field lines, each with its CRLF, that stand in the final answer for the `Date` that pingora writes over
+    /// the origin's; without any, pingora's own stays. What was said last before the head is written counts.
+    pub(super) fn set_dates(&self, lines: Vec<u8>) {
+        *self.dates.lock() = lines;
     }
 
     fn io(&mut self) -> io::Result<&mut Stream> {
@@ -179,6 +204,36 @@ impl Conn {
         // The client has sent too much ahead: it waits for its answer like everybody else.
         Poll::Pending
     }
+
+    /// Writes what begins with the head of the final answer, when the origin named its date: how many of these bytes
+    /// that head was, or `None` when they go on as they are. It happens once, so that no body is taken for a head.
+    ///
+    /// The head counts as written, like in any buffer: what the client does not take now goes before what comes next.
+    fn poll_head(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<Option<usize>>> {
+        std::task::ready!(self.poll_head_out(cx))?;
+        let dates = self.dates.get_mut();
+        if dates.is_empty() {
+            return Poll::Ready(Ok(None));
+        }
+        let Some((length, head)) = dates::put_back(data, dates) else { return Poll::Ready(Ok(None)) };
+        (*dates, self.head_out) = (Vec::new(), head.into());
+        match self.poll_head_out(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(Some(length))),
+        }
+    }
+
+    /// Writes what is left of a head.
+    fn poll_head_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.head_out.is_empty() {
+            let io = self.io.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+            match std::task::ready!(Pin::new(io).poll_write(cx, &self.head_out))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.head_out.advance(written),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// Reads once into a buffer's free room.
@@ -221,17 +276,27 @@ impl AsyncRead for Conn {
 
 impl AsyncWrite for Conn {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(self.get_mut().io()?).poll_write(cx, data)
+        let this = self.get_mut();
+        match std::task::ready!(this.poll_head(cx, data))? {
+            Some(length) => Poll::Ready(Ok(length)),
+            None => Pin::new(this.io()?).poll_write(cx, data),
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.get_mut().io()?).poll_flush(cx)
+        let this = self.get_mut();
+        std::task::ready!(this.poll_head_out(cx))?;
+        Pin::new(this.io()?).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Poll::Ready(ended) = Pin::new(this.io()?).poll_shutdown(cx) {
-            return Poll::Ready(ended);
+        let ended = match this.poll_head_out(cx) {
+            Poll::Ready(Ok(())) => Pin::new(this.io()?).poll_shutdown(cx),
+            not_yet => not_yet,
+        };
+        if ended.is_ready() {
+            return ended;
         }
         // Over TLS it waits until the client has taken what was written before, and pingora waits without end.
         let closing = this.closing.get_or_insert_with(|| Box::pin(sleep(LINGER)));
@@ -243,7 +308,12 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(self.get_mut().io()?).poll_write_vectored(cx, data)
+        let this = self.get_mut();
+        // pingora writes a head from one buffer.
+        match std::task::ready!(this.poll_head(cx, data.first().map_or(&[], |first| first)))? {
+            Some(length) => Poll::Ready(Ok(length)),
+            None => Pin::new(this.io()?).poll_write_vectored(cx, data),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -254,9 +324,8 @@ impl AsyncWrite for Conn {
 #[async_trait]
 impl Shutdown for Conn {
     async fn shutdown(&mut self) {
-        if let Some(io) = &mut self.io {
-            Shutdown::shutdown(&mut **io).await;
-        }
+        // An error is a client that is gone already.
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 

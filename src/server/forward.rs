@@ -1,5 +1,8 @@
 //! Requests with a body: pingora's `HttpProxy`, told what to send and what to pass on.
 
+mod failure;
+mod response;
+
 use std::{
     any::Any,
     sync::Arc,
@@ -9,34 +12,29 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora_core::{protocols::Digest, server::configuration::ServerConf, upstreams::peer::HttpPeer};
-use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader, header_value_from_slice};
 use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
 
 use crate::{
     cache::{Bypass, Outcome, policy, status::CacheStatus},
-    header::{
-        Fields, ResponseHead,
-        fields::{is, is_hop_by_hop, is_never_hop_by_hop, trim},
-        refusal::Refusal,
-        request::Version,
-    },
+    header::{Fields, refusal::Refusal, request::Version},
     traffic::{Entered, UpstreamFailure},
 };
 
 use super::{
     Engine, Served,
-    chunks::Fault,
     conn::Conn,
     context::Request,
     current::Current,
     dial::{Refused, authorities, is_dead_connection},
     h2,
-    origin::{failure, is_coding_known, is_event_stream},
-    problem,
+    origin::{is_coding_known, is_event_stream},
     slots::{Slot, Waited},
     upstream::{VIA, VIA_H2, add_ours},
 };
+
+use self::response::{dates, frame_once, remove_hop_by_hop};
 
 /// A request is tried on one address after the other, and at most once again on a dead connection.
 const MAX_TRIES: usize = 10;
@@ -96,6 +94,11 @@ impl Context {
         let admitted = self.request.as_ref().map(|request| policy::admit(&request.head, &Default::default()));
         admitted.and_then(std::result::Result::err).unwrap_or(Bypass::Body)
     }
+}
+
+/// The client's connection, where it has one to itself: that is over HTTP/1.
+fn conn(session: &Session) -> Option<&Conn> {
+    session.downstream_session.stream()?.as_any().downcast_ref()
 }
 
 /// The error that ends a request when the front's own context is missing, which no path leads to.
@@ -298,31 +301,14 @@ impl ProxyHttp for Forward {
         response.append_header("Via", header_value_from_slice(via.as_bytes()))?;
         response.append_header("Cache-Status", header_value_from_slice(&status))?;
         response.insert_header("X-Request-Id", header_value_from_slice(request.id.as_str().as_bytes()))?;
+        if let Some(conn) = conn(session) {
+            conn.set_dates(dates(response));
+        }
         Ok(())
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Context) -> FailToProxy {
-        let traffic = &ctx.engine.state.traffic;
-        let answer = match cause(session, e, ctx) {
-            Cause::Client(refusal) => {
-                traffic.refuse(refusal.status());
-                Some(problem::refused(refusal))
-            }
-            Cause::Origin(why) => {
-                traffic.upstream_failed(why);
-                ctx.failure = Some(why);
-                ctx.request.as_ref().map(|request| problem::unanswered(why, &request.head))
-            }
-            Cause::Gone => None,
-        };
-        let Some((head, body)) = answer else { return FailToProxy { error_code: 0, can_reuse_downstream: false } };
-        let status = head.status();
-        if let Ok(response) = as_pingora(&head, ctx) {
-            // Nothing is sent when an answer has begun: the client sees it cut. An error here is a client that left.
-            let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
-            ctx.answered = session.downstream_session.write_error_response(response, body).await.is_ok() && !begun;
-        }
-        FailToProxy { error_code: status, can_reuse_downstream: false }
+        FailToProxy { error_code: failure::answer(session, e, ctx).await, can_reuse_downstream: false }
     }
 
     /// Every failure is counted and answered; pingora's line per client that left would only be noise.
@@ -350,84 +336,4 @@ impl ProxyHttp for Forward {
         let served = Served { status, outcome: Outcome::Bypass, detail, error, upstream: ctx.first_byte, whole };
         ctx.engine.record(request, served, session.body_bytes_sent() as u64);
     }
-}
-
-/// Who is to blame when a request cannot be passed on.
-enum Cause {
-    Client(Refusal),
-    Origin(UpstreamFailure),
-    /// The client left, or nothing can be said to it any more.
-    Gone,
-}
-
-fn cause(session: &Session, e: &Error, ctx: &Context) -> Cause {
-    let conn = session.downstream_session.stream().and_then(|stream| stream.as_any().downcast_ref::<Conn>());
-    if let Some(fault) = conn.and_then(Conn::fault) {
-        return Cause::Client(match fault {
-            Fault::Malformed => Refusal::Malformed(fault.reason()),
-            Fault::TooLarge => Refusal::BodyTooLarge,
-        });
-    }
-    if let Some(refusal) = ctx.refusal {
-        return Cause::Client(refusal);
-    }
-    if let Some(failure) = ctx.failure {
-        return Cause::Origin(failure);
-    }
-    match (e.esource(), e.etype()) {
-        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Cause::Client(Refusal::Timeout),
-        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => {
-            Cause::Client(Refusal::Malformed("the request is malformed"))
-        }
-        (ErrorSource::Downstream, _) => Cause::Gone,
-        _ => Cause::Origin(failure(e)),
-    }
-}
-
-/// Removes what belongs to the origin's connection.
-fn remove_hop_by_hop(response: &mut ResponseHeader) {
-    let named: Vec<Vec<u8>> = response
-        .headers
-        .get_all(http::header::CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(|name| trim(name).to_vec())
-        .filter(|name| !is_never_hop_by_hop(name))
-        .collect();
-    // pingora frames the answer by Transfer-Encoding and needs to see it.
-    let hop = |name: &[u8]| {
-        (is_hop_by_hop(name) && !is(name, "transfer-encoding"))
-            || named.iter().any(|named| named.eq_ignore_ascii_case(name))
-    };
-    let unwanted: Vec<_> = response.headers.keys().filter(|name| hop(name.as_str().as_bytes())).cloned().collect();
-    for name in unwanted {
-        response.remove_header(&name);
-    }
-}
-
-/// Leaves one length of those that are repeated with one value, and no framing at all where there is no content
-/// (RFC 9110 §8.6, RFC 9112 §6.1).
-fn frame_once(response: &mut ResponseHeader) {
-    if response.status == http::StatusCode::NO_CONTENT {
-        response.remove_header(&http::header::CONTENT_LENGTH);
-        response.remove_header(&http::header::TRANSFER_ENCODING);
-        return;
-    }
-    let length = response.headers.get(http::header::CONTENT_LENGTH).map(|length| length.as_bytes().to_vec());
-    if let Some(length) = length {
-        let first = trim(length.split(|byte| *byte == b',').next().unwrap_or_default());
-        // It replaces every line; what was parsed as a number can be a field's value.
-        let _ = response.insert_header(http::header::CONTENT_LENGTH, header_value_from_slice(first));
-    }
-}
-
-fn as_pingora(head: &ResponseHead, ctx: &Context) -> Result<ResponseHeader> {
-    let mut out = ResponseHeader::build(head.status(), Some(8))?;
-    for (name, value) in head.fields() {
-        out.append_header(Bytes::copy_from_slice(name), header_value_from_slice(value))?;
-    }
-    if let Some(request) = &ctx.request {
-        out.insert_header("X-Request-Id", header_value_from_slice(request.id.as_str().as_bytes()))?;
-    }
-    Ok(out)
 }

@@ -84,6 +84,7 @@ pub(super) struct H1Reply<'a> {
 }
 
 impl<'a> H1Reply<'a> {
+    /// For a request with this head.
     pub(super) fn new(
         io: &'a mut Stream,
         ahead: &'a mut BytesMut,
@@ -92,15 +93,10 @@ impl<'a> H1Reply<'a> {
         write_timeout: Duration,
     ) -> Self {
         Self {
-            io,
-            ahead,
             version: head.version,
             bodiless: head.method == Method::HEAD,
-            write_timeout,
-            delimited: Delimited::Length,
             keep_alive: head.keeps_alive(),
-            stopping,
-            sent: 0,
+            ..Self::refusal(io, ahead, stopping, write_timeout)
         }
     }
 
