@@ -105,6 +105,7 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     let admin_address = admin.local_addr().map_err(|error| cannot_listen((config.admin.listen, error)))?;
     let urls: Vec<String> = front.urls().collect();
 
+    tokio::spawn(sweep(state.clone()));
     let (stop_front, stop) = watch::channel(false);
     let front = front.serve(state.clone(), config.routes.clone(), stop)?;
     let (stop_admin, admin_stopped) = oneshot::channel::<()>();
@@ -211,6 +212,16 @@ impl Reloader {
             tracing::warn!(keys = kept.join(", "), "configuration taken up, but these keys need a restart");
         }
         Ok(())
+    }
+}
+
+/// Has the cache swept from time to time, on a thread that may take its time.
+async fn sweep(state: Arc<State>) {
+    loop {
+        sleep(state.cache.settings().sweep_interval).await;
+        let state = state.clone();
+        // A panic in it is counted, and the next sweep is another.
+        let _ = tokio::task::spawn_blocking(move || state.cache.sweep(std::time::Instant::now())).await;
     }
 }
 

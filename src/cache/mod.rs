@@ -262,8 +262,7 @@ impl Cache {
         let head = updated(&stored.head, response);
         if let Ok(storable) = policy::store(asker, &head, policy, &settings, received) {
             let epoch = Epoch { rules: stored.born(), ..self.purges.epoch(key) };
-            let entry =
-                self.entry(&head, stored.body.clone(), stored.selecting.clone(), &storable, received, epoch);
+            let entry = self.entry(&head, stored.body.clone(), stored.selecting.clone(), &storable, received, epoch);
             entry.check(stored.checked());
             let max_variants = settings.max_variants;
             self.store.insert(key, Arc::new(entry), max_variants, || self.purges.epoch(key).url != epoch.url);
@@ -333,7 +332,8 @@ impl Cache {
     /// Counts what a purge would hit.
     pub fn would_clear(&self, rule: &Rule) -> Purged {
         self.count(rule, |key, resource, purged| {
-            purged.bytes += resource.variants().iter().filter(|one| rule.hits(key, one)).map(|one| one.weight()).sum::<u64>();
+            purged.bytes +=
+                resource.variants().iter().filter(|one| rule.hits(key, one)).map(|one| one.weight()).sum::<u64>();
         })
     }
 

@@ -236,7 +236,9 @@ impl Purges {
     pub fn forget_half(&self, swept_up_to: u64) {
         let _adding = self.adding.lock();
         let rules = self.rules.load();
-        let Some(middle) = rules.list.get(rules.list.len() / 2).map(|rule| rule.number.min(swept_up_to)) else { return };
+        let Some(middle) = rules.list.get(rules.list.len() / 2).map(|rule| rule.number.min(swept_up_to)) else {
+            return;
+        };
         let list = rules.list.iter().filter(|rule| rule.number > middle).cloned().collect();
         self.rules.store(Arc::new(Rules { forgotten: middle.max(rules.forgotten), list }));
     }

@@ -29,12 +29,12 @@ use super::{
     current::Current,
     dial::{Refused, authorities, is_dead_connection},
     h2,
-    origin::{is_coding_known, is_event_stream},
+    origin::{Ends, ends, is_event_stream},
     slots::{Slot, Waited},
     upstream::{VIA, VIA_H2, add_ours},
 };
 
-use self::response::{dates, frame_once, remove_hop_by_hop};
+use self::response::{Sent, dates, frame_once, remove_hop_by_hop};
 
 /// A request is tried on one address after the other, and at most once again on a dead connection.
 const MAX_TRIES: usize = 10;
@@ -276,15 +276,20 @@ impl ProxyHttp for Forward {
     ) -> Result<()> {
         let Some(request) = &ctx.request else { return no_context() };
         // Nobody who comes this way asks for another protocol.
-        if response.status == http::StatusCode::SWITCHING_PROTOCOLS || !is_coding_known(response) {
+        let (Some(ends), true) = (ends(response), response.status != http::StatusCode::SWITCHING_PROTOCOLS) else {
             return Err(Error::new_up(ErrorType::InvalidHTTPHeader));
-        }
+        };
         if response.status.is_informational() {
             return Ok(());
         }
         ctx.first_byte = ctx.sent.map(|sent| sent.elapsed());
+        if ends == Ends::ByConnection {
+            // What it names there is no coding.
+            response.remove_header(&http::header::TRANSFER_ENCODING);
+        }
         remove_hop_by_hop(response);
         frame_once(response);
+        ctx.engine.invalidate_after(request, response.status.as_u16(), &Sent(response));
         // RFC 9110 §2.5: the version is ours, not the origin's.
         response.set_version(http::Version::HTTP_11);
         if request.head.version == Version::Http10 && response.headers.contains_key(http::header::TRANSFER_ENCODING) {

@@ -135,6 +135,9 @@ impl Engine {
         match (head.framing, self.settings.max_body_bytes) {
             (Framing::Length(length), Some(most)) if length > most => Err(Refusal::BodyTooLarge),
             _ if self.sending.is_loop(head) => Err(Refusal::Loop),
+            (Framing::Length(_) | Framing::Chunked, _) if head.method.as_str() == PURGE => {
+                Err(Refusal::Malformed("PURGE has no body"))
+            }
             _ => Ok(()),
         }
     }

@@ -17,7 +17,7 @@ use crate::{
     cache::freshness::Received,
     header::{
         Fields, ResponseHead, date,
-        fields::{is, is_hop_by_hop, is_never_hop_by_hop, trim},
+        fields::{is, is_hop_by_hop, is_never_hop_by_hop, is_token, trim},
         response::Builder,
     },
     traffic::{Traffic, UpstreamFailure},
@@ -168,7 +168,7 @@ impl Awaiting {
             read.inspect_err(|error| give_up(&self.session, error))?;
             let Some(head) = self.session.response_header() else { return Err(MALFORMED) };
             if !head.status.is_informational() {
-                if !is_coding_known(head) {
+                if ends(head).is_none() {
                     return Err(MALFORMED);
                 }
                 return self.answered().map(Heard::Final);
@@ -197,7 +197,7 @@ impl Awaiting {
             return Err(Failed { why: UpstreamFailure::Closed, unanswered: false });
         }
         // An HTTP/2 stream says by itself where its message ends.
-        let framed = is_h2 || bodiless || is_framed(head);
+        let framed = is_h2 || bodiless || ends(head) == Some(Ends::ByMessage);
         let head = passed_on(head, received.wall, if is_h2 { VIA_H2 } else { VIA });
         let Self { mut session, peer, single_use, .. } = self;
         if head.get("content-type").is_some_and(is_event_stream) {
@@ -291,18 +291,31 @@ pub(super) fn failure(error: &Error) -> UpstreamFailure {
     }
 }
 
-/// Whether the body came without a transfer coding, or chunked and no more. Any other coding would stay on what is
-/// passed on, and without its name.
-pub(super) fn is_coding_known(head: &ResponseHeader) -> bool {
-    let mut codings = head.headers.get_all(http::header::TRANSFER_ENCODING).iter();
-    let coding = codings.next().map(|coding| trim(coding.as_bytes()));
-    codings.next().is_none() && coding.is_none_or(|coding| coding.eq_ignore_ascii_case(b"chunked"))
+/// How the end of a response's body is known (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// By the message itself.
+    ByMessage,
+    /// By the end of the connection: a cut looks the same.
+    ByConnection,
 }
 
-/// Whether the response says where it ends (RFC 9112 §6.3); else the end of the connection does, and a cut looks the same.
-fn is_framed(head: &ResponseHeader) -> bool {
-    head.headers.contains_key(http::header::CONTENT_LENGTH)
-        || head.headers.contains_key(http::header::TRANSFER_ENCODING)
+/// How the end of a response's body is known; `None` for a transfer coding other than chunked, which would stay on what
+/// is passed on, and without its name. A coding that nobody has registered is none: every client reads the body as it
+/// is, up to the end of the connection.
+pub(super) fn ends(head: &ResponseHeader) -> Option<Ends> {
+    let has_length = head.headers.contains_key(http::header::CONTENT_LENGTH);
+    let mut codings = head.headers.get_all(http::header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next().map(|coding| trim(coding.as_bytes())) else {
+        return Some(if has_length { Ends::ByMessage } else { Ends::ByConnection });
+    };
+    let registered = ["chunked", "compress", "deflate", "gzip", "identity", "trailers", "x-compress", "x-gzip"];
+    match codings.next() {
+        Some(_) => None,
+        None if is(coding, "chunked") => Some(Ends::ByMessage),
+        None if has_length || !is_token(coding) || registered.iter().any(|known| is(coding, known)) => None,
+        None => Some(Ends::ByConnection),
+    }
 }
 
 /// Whether a body of at least a byte is announced.
@@ -314,7 +327,8 @@ fn names_a_length(head: &ResponseHeader) -> bool {
 /// The response's fields that go on to the client, with Date (RFC 9110 §6.6.1) and Via added.
 fn passed_on(head: &ResponseHeader, now: SystemTime, via: &str) -> ResponseHead {
     let mut out = end_to_end(head);
-    if !head.headers.contains_key(http::header::DATE) {
+    // One that belongs to the connection, as a strange origin may say, is not passed on.
+    if !head.headers.contains_key(http::header::DATE) || names_date_in_connection(head) {
         out.field(b"Date", date::format(now).as_bytes());
     }
     out.field(b"Via", via.as_bytes()).finish()
@@ -325,17 +339,20 @@ fn interim(head: &ResponseHeader) -> ResponseHead {
     end_to_end(head).finish()
 }
 
+/// The fields that a response's Connection names.
+fn named_in_connection(head: &ResponseHeader) -> impl Iterator<Item = &[u8]> {
+    let lines = head.headers.get_all(http::header::CONNECTION).iter();
+    lines.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(trim)
+}
+
+fn names_date_in_connection(head: &ResponseHeader) -> bool {
+    named_in_connection(head).any(|name| is(name, "date"))
+}
+
 fn end_to_end(head: &ResponseHeader) -> Builder {
     let reason = head.get_reason_phrase().unwrap_or_default();
     let mut out = ResponseHead::build(head.status.as_u16(), reason);
-    let named: Vec<&[u8]> = head
-        .headers
-        .get_all(http::header::CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(trim)
-        .filter(|name| !is_never_hop_by_hop(name))
-        .collect();
+    let named: Vec<&[u8]> = named_in_connection(head).filter(|name| !is_never_hop_by_hop(name)).collect();
     let mut length_written = false;
     let as_sent = head.case_header_iter().map(|(name, value)| (name.as_slice(), value));
     // HTTP/2 knows small letters only, and pingora keeps no other form of them.

@@ -41,7 +41,9 @@ impl Engine {
         }
         let served = |status, whole| Served { status, outcome, detail: None, error: None, upstream: None, whole };
         let (head, body) = match Part::of(request, entry) {
-            Part::Whole => return served(entry.head.status(), reply.whole(&entry.head, &added, entry.body.clone()).await.is_ok()),
+            Part::Whole => {
+                return served(entry.head.status(), reply.whole(&entry.head, &added, entry.body.clone()).await.is_ok());
+            }
             Part::None => (not_modified(&entry.head), Bytes::new()),
             Part::Ranges(ranged) => partial(entry, &ranged),
         };

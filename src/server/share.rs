@@ -56,8 +56,7 @@ impl Engine {
         for _ in 0..2 {
             let flight = FlightKey { key: key.clone(), identified: asker.is_identified(), selecting, epoch };
             let begin = |pilot| self.begin(pilot, request, policy, asker, stored.clone());
-            let reader =
-                if alone { self.flights.alone(&flight, begin) } else { self.flights.join(&flight, begin) };
+            let reader = if alone { self.flights.alone(&flight, begin) } else { self.flights.join(&flight, begin) };
             let Some(mut reader) = reader else { break };
             match self.answer(&mut reader, reply).await {
                 Waited::Head(answered) => {
@@ -187,9 +186,7 @@ impl Engine {
         }
         let (status, outcome) = match &answered.decision {
             _ if collapsed => (CacheStatus::Collapsed { why }, Outcome::Collapsed),
-            Ok(storable) => {
-                (CacheStatus::Forwarded { why, then: Then::Stored { ttl: storable.ttl() } }, Outcome::Miss)
-            }
+            Ok(storable) => (CacheStatus::Forwarded { why, then: Then::Stored { ttl: storable.ttl() } }, Outcome::Miss),
             Err(skip) => (CacheStatus::Forwarded { why, then: Then::Skipped(*skip) }, Outcome::Miss),
         };
         let upstream = reader.began().then(|| answered.received.at - answered.received.requested);

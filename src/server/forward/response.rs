@@ -3,6 +3,7 @@
 use pingora_http::{ResponseHeader, header_value_from_slice};
 
 use crate::{
+    header::Fields,
     header::fields::{is, is_hop_by_hop, is_never_hop_by_hop, trim},
     server::reply::add,
 };
@@ -41,6 +42,15 @@ pub(super) fn frame_once(response: &mut ResponseHeader) {
         let first = trim(length.split(|byte| *byte == b',').next().unwrap_or_default());
         // It replaces every line; what was parsed as a number can be a field's value.
         let _ = response.insert_header(http::header::CONTENT_LENGTH, header_value_from_slice(first));
+    }
+}
+
+/// A head of pingora's, read like any other.
+pub(super) struct Sent<'a>(pub(super) &'a ResponseHeader);
+
+impl Fields for Sent<'_> {
+    fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
     }
 }
 
