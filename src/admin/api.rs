@@ -101,7 +101,7 @@ mod tests {
             "set-cookie":0,"cookie":0,"authorization":0,"status":0,"vary-star":0,"vary-unkeyed":0,"too-large":0,"unframed":0,
             "truncated":0,"no-room":0,"lock-timeout":0,"purged":0}},
             "bypasses":{"method":0,"body":0,"upgrade":0,"disabled":0,"cookie":0,"authorization":0,"request-no-store":0,
-            "conditional":0,"unkeyed-field":0,"hit-for-miss":0,"head":0}}"#,
+            "conditional":0,"range":0,"only-if-cached":0,"unkeyed-field":0,"hit-for-miss":0,"head":0}}"#,
         );
     }
 
@@ -115,7 +115,7 @@ mod tests {
             "set-cookie":0,"cookie":0,"authorization":0,"status":0,"vary-star":0,"vary-unkeyed":0,"too-large":1,"unframed":0,
             "truncated":0,"no-room":0,"lock-timeout":0,"purged":0}},
             "bypasses":{"method":0,"body":0,"upgrade":0,"disabled":0,"cookie":1,"authorization":0,"request-no-store":0,
-            "conditional":0,"unkeyed-field":0,"hit-for-miss":0,"head":0}}"#,
+            "conditional":0,"range":0,"only-if-cached":0,"unkeyed-field":0,"hit-for-miss":0,"head":0}}"#,
         );
     }
 

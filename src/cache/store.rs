@@ -216,8 +216,8 @@ impl Store {
 mod tests {
     use super::*;
     use crate::{
-        cache::{Selecting, Storable, policy::Shared},
-        header::{RequestHead, ResponseHead, forwarded::Peer},
+        cache::{Selecting, Storable, entry::Parts, freshness::Terms, policy::Shared},
+        header::{RequestHead, ResponseHead, forwarded::Peer, tags::Tags},
     };
     use bytes::Bytes;
     use std::time::Duration;
@@ -237,23 +237,35 @@ mod tests {
     fn entry(store: &Store, vary: &str, asked: &str, body: Vec<u8>) -> Entry {
         let head = ResponseHead::for_tests(200, vary);
         let storable = Storable {
-            lifetime: Duration::from_secs(60),
-            initial_age: Duration::ZERO,
+            terms: Terms { lifetime: Duration::from_secs(60), ..Terms::default() },
             shared: Shared { with_cookies: false, with_authorization: false },
+            targeted: false,
         };
-        let selecting = Selecting::of(&head, &request("/", asked), &[]);
-        Entry::new(&head, Bytes::from(body), selecting, &storable, Instant::now(), store.count_entry())
+        let parts = Parts {
+            head: &head,
+            body: Bytes::from(body),
+            selecting: Selecting::of(&head, &request("/", asked), &Settings::default()),
+            storable: &storable,
+            tags: Tags::default(),
+            received: Instant::now(),
+            born: 0,
+        };
+        Entry::new(parts, |bytes| store.place(bytes))
+    }
+
+    fn put(store: &Store, key: &Key, entry: Entry) {
+        assert!(store.insert(key, Arc::new(entry), 16, || false));
     }
 
     fn selected(store: &Store, asked: &str) -> Option<Bytes> {
-        store.get(&key("/"))?.select(&request("/", asked), &[]).map(|entry| entry.body.clone())
+        store.get(&key("/"))?.select(&request("/", asked), &Settings::default()).map(|entry| entry.body.clone())
     }
 
     #[test]
     fn bytes_stay_below_the_bound_and_evictions_are_counted() {
         let store = store(1 << 20, 1_000_000, 64 << 10);
         for n in 0..200 {
-            store.insert(&key(&format!("/{n}")), entry(&store, "", "", vec![0; 10 << 10]));
+            put(&store, &key(&format!("/{n}")), entry(&store, "", "", vec![0; 10 << 10]));
             assert!(store.bytes() <= store.max_bytes());
         }
         assert!(store.entries() > 50, "{} entries of 10 KiB in 1 MiB", store.entries());
@@ -263,30 +275,30 @@ mod tests {
     #[test]
     fn the_number_of_entries_stays_below_the_bound() {
         let store = store(64 << 20, 100, 1 << 10);
-        (0..1000).for_each(|n| store.insert(&key(&format!("/{n}")), entry(&store, "", "", vec![0; 10])));
+        (0..1000).for_each(|n| put(&store, &key(&format!("/{n}")), entry(&store, "", "", vec![0; 10])));
         assert!((50..=100).contains(&store.entries()), "{}", store.entries());
     }
 
     #[test]
     fn the_largest_object_fits_even_a_small_store() {
         let store = store(9 << 20, 1000, 8 << 20);
-        store.insert(&key("/"), entry(&store, "", "", vec![0; 8 << 20]));
+        put(&store, &key("/"), entry(&store, "", "", vec![0; 8 << 20]));
         assert_eq!(store.entries(), 1);
     }
 
     #[test]
     fn a_new_response_replaces_the_one_it_would_be_chosen_instead_of() {
         let store = store(1 << 20, 100, 1 << 10);
-        store.insert(&key("/"), entry(&store, "", "", b"old".to_vec()));
-        store.insert(&key("/"), entry(&store, "", "", b"new".to_vec()));
+        put(&store, &key("/"), entry(&store, "", "", b"old".to_vec()));
+        put(&store, &key("/"), entry(&store, "", "", b"new".to_vec()));
         assert_eq!((selected(&store, "").unwrap().as_ref(), store.entries()), (b"new".as_slice(), 1));
     }
 
     #[test]
     fn variants_are_kept_side_by_side() {
         let store = store(1 << 20, 100, 1 << 10);
-        store.insert(&key("/"), entry(&store, "Vary: Accept-Language", "Accept-Language: de\r\n", b"ja".to_vec()));
-        store.insert(&key("/"), entry(&store, "Vary: Accept-Language", "Accept-Language: en\r\n", b"yes".to_vec()));
+        put(&store, &key("/"), entry(&store, "Vary: Accept-Language", "Accept-Language: de\r\n", b"ja".to_vec()));
+        put(&store, &key("/"), entry(&store, "Vary: Accept-Language", "Accept-Language: en\r\n", b"yes".to_vec()));
         assert_eq!(selected(&store, "accept-language: de\r\n").unwrap().as_ref(), b"ja");
         assert_eq!(selected(&store, "Accept-Language:  en \r\n").unwrap().as_ref(), b"yes");
         assert_eq!(selected(&store, ""), None);
@@ -296,7 +308,7 @@ mod tests {
     fn variants_of_one_key_are_bounded() {
         let store = store(8 << 20, 1000, 1 << 10);
         for n in 0..40 {
-            store.insert(&key("/"), entry(&store, "Vary: X", &format!("X: {n}\r\n"), b"x".to_vec()));
+            put(&store, &key("/"), entry(&store, "Vary: X", &format!("X: {n}\r\n"), b"x".to_vec()));
         }
         assert_eq!(store.entries(), 16);
         assert!(selected(&store, "X: 39\r\n").is_some() && selected(&store, "X: 0\r\n").is_none());
@@ -305,13 +317,13 @@ mod tests {
     #[test]
     fn uncacheable_is_remembered_for_the_kind_of_request_and_until_something_is_stored() {
         let (store, now) = (store(1 << 20, 100, 1 << 10), Instant::now());
-        let marked = |identified| store.get(&key("/")).unwrap().is_uncacheable(identified, now);
-        store.mark_uncacheable(&key("/"), true, now + Duration::from_secs(10));
+        let marked = |identified| store.get(&key("/")).unwrap().uncacheable(identified, now).is_some();
+        store.mark_uncacheable(&key("/"), true, now + Duration::from_secs(10), Skip::Private);
         assert_eq!((marked(false), marked(true)), (false, true));
-        store.mark_uncacheable(&key("/"), false, now + Duration::from_secs(10));
+        store.mark_uncacheable(&key("/"), false, now + Duration::from_secs(10), Skip::Private);
         assert_eq!((marked(false), marked(true)), (true, true));
-        store.insert(&key("/"), entry(&store, "", "", b"x".to_vec()));
+        put(&store, &key("/"), entry(&store, "", "", b"x".to_vec()));
         assert_eq!((marked(false), marked(true)), (false, true));
-        assert!(!store.get(&key("/")).unwrap().is_uncacheable(true, now + Duration::from_secs(10)));
+        assert!(!store.get(&key("/")).unwrap().uncacheable(true, now + Duration::from_secs(10)).is_some());
     }
 }

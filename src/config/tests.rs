@@ -153,7 +153,8 @@ refuses! {
     an_unknown_key_near_nothing: "[profile]\ncolour = \"red\"" =>
         "proxy.toml:2: profile.colour: unknown key; [profile] takes slow, max_endpoints";
     an_unknown_key_in_a_route: "[[route]]\nmatch = \"/\"\ntls = \"5s\"\nmath = \"/\"" =>
-        "proxy.toml:3: route.tls: unknown key; [[route]] takes name, match, methods, ttl, cache, public\n\
+        "proxy.toml:3: route.tls: unknown key; [[route]] takes name, match, methods, ttl, stale_while_revalidate, \
+         stale_if_error, cache, public\n\
          proxy.toml:4: route.math: unknown key; did you mean \"match\"?";
     an_unknown_key_of_the_file: "mode = \"on\"" =>
         "proxy.toml:1: mode: unknown key; the file takes server, admin, cache, route, profile, tasks";
@@ -249,6 +250,7 @@ fn what_is_said_is_believed() {
          max_header_bytes = \"4KiB\"\nmax_body_bytes = \"10MB\"\n\
          [cache]\nmax_bytes = \"4MiB\"\ndefault_ttl = \"1m30s\"\n\
          [[route]]\nmatch = \"/a\"\nmethods = \"GET\"\nttl = \"7d\"\npublic = true\n\
+         stale_while_revalidate = \"30s\"\nstale_if_error = \"1d\"\n\
          [tasks]\nstore = \"tasks\"",
     );
     assert_eq!(config.server.listen, ["127.0.0.1:80".parse().unwrap(), "[::1]:80".parse().unwrap()]);
@@ -260,7 +262,13 @@ fn what_is_said_is_believed() {
     assert_eq!(config.server.limits.max_header_bytes, 4096);
     assert_eq!(config.server.max_body_bytes, Some(10_000_000));
     assert_eq!(config.cache.default_ttl, Duration::from_secs(90));
-    let policy = route::Policy { cache: true, ttl: Some(Duration::from_secs(604_800)), public: true };
+    let policy = route::Policy {
+        ttl: Some(Duration::from_secs(604_800)),
+        public: true,
+        stale_while_revalidate: Some(Duration::from_secs(30)),
+        stale_if_error: Some(Duration::from_secs(86_400)),
+        ..route::Policy::default()
+    };
     let route = route::Route { name: "/a".into(), path: "/a".into(), methods: vec![Method::GET], policy };
     assert_eq!(config.routes, [route]);
     assert_eq!(config.tasks.store, Some("tasks".into()));
