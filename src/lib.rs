@@ -8,6 +8,7 @@
 //! - [`route`]: which policy and which endpoint name a request has.
 //! - [`cache`]: what may be stored and reused, why not, and the store itself.
 //! - [`profile`]: one sample per request, merged into percentiles per endpoint.
+//! - [`units`]: durations and sizes, as people write them.
 //! - [`traffic`]: counters of the front door: connections, refusals, failures of the origin.
 //! - [`state`]: every long-lived component, built once.
 //! - [`server`]: the front door and the way of a request; the only place, with [`app`], that names pingora.
@@ -39,3 +40,4 @@ pub mod route;
 pub mod server;
 pub mod state;
 pub mod traffic;
+pub mod units;

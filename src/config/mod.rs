@@ -14,7 +14,6 @@ pub mod reload;
 mod section;
 #[cfg(test)]
 mod tests;
-mod units;
 
 use std::{
     fs,

@@ -7,14 +7,15 @@ use std::{
     time::Duration,
 };
 
+use super::Config;
 use super::problem::quote;
-use super::{Config, units};
 use crate::{
     cache, profile, route,
     server::{
         self,
         access_log::{Format, Which},
     },
+    units,
 };
 
 impl Config {
