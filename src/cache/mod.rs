@@ -3,6 +3,7 @@
 pub mod entry;
 pub mod freshness;
 pub mod key;
+pub mod keyed;
 pub mod policy;
 pub mod stats;
 pub mod status;
