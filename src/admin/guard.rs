@@ -73,11 +73,11 @@ fn check_host(request: &Request) -> Result<(), Problem> {
 /// Refuses a write that a page of another site makes a browser send (CSRF): the browser stands inside, where this port
 /// can be reached, and the page does not.
 ///
-/// Sec-Fetch-Site is the browser's own word, which no page can change; `none` is the person at the keyboard. Another port
-/// of this machine is the same site, and still another app. Browsers that do not send it, and all of them to addresses
-/// without TLS that are not loopback, send Origin with every write. What sends neither is no browser. Forms can only
-/// POST; for PUT and DELETE a browser first asks with OPTIONS, which no answer here ever allows, since none has a CORS
-/// field: this check does not rely on that.
+/// Sec-Fetch-Site is the browser's own word, which no page can change; `none` is the person at the keyboard. Another
+/// port of this machine is the same site, and still another app. Browsers that do not send it, and all of them to
+/// addresses without TLS that are not loopback, send Origin with every write. What sends neither is no browser. Forms
+/// can only POST; for PUT and DELETE a browser first asks with OPTIONS, which no answer here ever allows, since none has
+/// a CORS field: this check does not rely on that.
 fn check_origin(request: &Request) -> Result<(), Problem> {
     // RFC 9110 §9.2.1: safe methods only read, and without CORS no other site is shown what.
     if request.method().is_safe() {
