@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     admin,
-    cache::Cache,
+    cache::{Cache, keyed::KeyedCache},
     config::{
         Config, Sources,
         reload::{Look, keep_until_restart},
@@ -32,6 +32,8 @@ use crate::{
 const FILE_LOOK: Duration = Duration::from_secs(1);
 /// How often the drain looks whether anything is still open.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
+/// How often the memory of expired values is given back; they are never returned anyway.
+const KEYED_SWEEP: Duration = Duration::from_secs(60);
 /// What is left of the tasks when the process ends is given this long.
 const RUNTIME_END: Duration = Duration::from_millis(200);
 
@@ -75,6 +77,7 @@ fn log_to_stderr() {
 fn build(config: &Config) -> Arc<State> {
     Arc::new(State {
         cache: Cache::new(config.cache.clone()),
+        keyed: KeyedCache::new(config.keyed.clone(), fastrand::u64(..)),
         profiler: Profiler::new(config.profile.clone()),
         traffic: Traffic::default(),
         draining: Draining::default(),
@@ -89,6 +92,16 @@ fn count_panics(state: &Arc<State>) {
         state.traffic.panics.add();
         report(panic);
     }));
+}
+
+/// Sweeps the app's own results for as long as the process runs.
+async fn sweep_keyed(state: Arc<State>) {
+    let mut rounds = interval(KEYED_SWEEP);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let now = rounds.tick().await;
+        state.keyed.sweep(now.into_std());
+    }
 }
 
 async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
@@ -110,6 +123,7 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     let front = front.serve(state.clone(), config.routes.clone(), stop)?;
     let (stop_admin, admin_stopped) = oneshot::channel::<()>();
     let admin = tokio::spawn(admin::serve(admin, state.clone(), admin_stopped));
+    tokio::spawn(sweep_keyed(state.clone()));
     for url in urls {
         println!("pacecar: listening on {url}");
     }

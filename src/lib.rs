@@ -6,8 +6,9 @@
 //! - [`config`]: `proxy.toml` read into what the program believes, with every problem named at once.
 //! - [`header`]: the vocabulary of HTTP: heads, Cache-Control, dates, validators, forwarding fields.
 //! - [`route`]: which policy and which endpoint name a request has.
-//! - [`cache`]: what may be stored and reused, why not, and the store itself.
+//! - [`cache`]: what may be stored and reused, why not, and the store itself; [`cache::keyed`]: the app's own results.
 //! - [`profile`]: one sample per request, merged into percentiles per endpoint.
+//! - [`units`]: durations and sizes, as people write them.
 //! - [`traffic`]: counters of the front door: connections, refusals, failures of the origin.
 //! - [`state`]: every long-lived component, built once.
 //! - [`server`]: the front door and the way of a request; the only place, with [`app`], that names pingora.
@@ -39,3 +40,4 @@ pub mod route;
 pub mod server;
 pub mod state;
 pub mod traffic;
+pub mod units;

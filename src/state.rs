@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    cache::Cache,
+    cache::{Cache, keyed::KeyedCache},
     profile::Profiler,
     traffic::{Counter, Traffic},
 };
@@ -16,6 +16,8 @@ use crate::{
 pub struct State {
     /// The shared cache.
     pub cache: Cache,
+    /// The app's own results.
+    pub keyed: KeyedCache,
     /// Timings per endpoint.
     pub profiler: Profiler,
     /// Counters of the front door.

@@ -14,8 +14,8 @@ use std::{
 const DOMAIN: [&str; 9] =
     ["advice", "cache", "cache_headers", "compress", "profile", "query", "route", "task", "traffic"];
 
-/// Words that domain modules share: what figures are made of, and what a route says is done with its requests.
-const SHARED: [&str; 4] = ["traffic::Counter", "traffic::Gauge", "traffic::Entered", "route::Policy"];
+/// Words that all share: what figures are made of, what a route says is done with its requests, how durations are written.
+const SHARED: [&str; 5] = ["traffic::Counter", "traffic::Gauge", "traffic::Entered", "route::Policy", "units"];
 
 /// Who may name pingora's crates: everything else could stand on another transport.
 const ON_PINGORA: [&str; 3] = ["app", "main", "server"];
@@ -52,6 +52,7 @@ impl Arrow {
         match from {
             "main" | "lib" | "app" => None,
             "header" => Some("header names nothing of ours"),
+            "units" => Some("units names nothing of ours"),
             "demo" => Some("the demo app stands for somebody else's: it names nothing of ours"),
             "advice" if is_domain(to) || to == "header" => None,
             domain if is_domain(domain) => {
@@ -131,6 +132,8 @@ fn verdicts() {
         ("server", "pingora_proxy"),
         ("app", "server"),
         ("config", "server::Settings"),
+        ("admin", "units::duration"),
+        ("config", "units"),
     ] {
         assert!(!fault(from, path), "{from} → {path} is right");
     }
@@ -142,6 +145,7 @@ fn verdicts() {
         ("header", "cache"),
         ("advice", "state"),
         ("traffic", "state"),
+        ("units", "config"),
         ("state", "server"),
         ("admin", "server::Front"),
         ("server", "admin::router"),

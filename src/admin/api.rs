@@ -17,7 +17,7 @@ use super::{
 };
 use crate::state;
 
-type Shared = State<Arc<state::State>>;
+pub(super) type Shared = State<Arc<state::State>>;
 
 /// The process can answer. It says nothing about the app: who restarts the sidecar does not repair the app.
 pub(super) async fn livez() -> &'static str {
@@ -41,7 +41,7 @@ pub(super) async fn metrics(State(state): Shared, uri: Uri) -> Result<impl IntoR
 /// What the cache did since the start, and what it holds.
 pub(super) async fn cache_stats(State(state): Shared, uri: Uri) -> Result<Json<CacheStats>, Problem> {
     parameters(&uri, &[])?;
-    Ok(Json(CacheStats::from(&state.cache.snapshot())))
+    Ok(Json(CacheStats::new(&state.cache.snapshot(), &state.keyed.snapshot())))
 }
 
 /// All endpoints together.
@@ -70,7 +70,7 @@ pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
 }
 
 /// Reckons on a thread for such work: a full table takes milliseconds, in which an event loop would answer nobody.
-async fn apart<T: Send + 'static>(reckon: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn apart<T: Send + 'static>(reckon: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(reckon).await {
         Ok(reckoned) => reckoned,
         // Blocking work is not cancelled once begun, so that this is its panic, which the guard answers.
@@ -78,11 +78,11 @@ async fn apart<T: Send + 'static>(reckon: impl FnOnce() -> T + Send + 'static) -
     }
 }
 
-fn parameters(uri: &Uri, known: &[&str]) -> Result<Parameters, Problem> {
+pub(super) fn parameters(uri: &Uri, known: &[&str]) -> Result<Parameters, Problem> {
     Parameters::of(uri, known).map_err(|detail| bad_request(uri, detail))
 }
 
-fn bad_request(uri: &Uri, detail: String) -> Problem {
+pub(super) fn bad_request(uri: &Uri, detail: String) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, uri, detail)
 }
 
@@ -101,7 +101,10 @@ mod tests {
             "set-cookie":0,"cookie":0,"authorization":0,"status":0,"vary-star":0,"vary-unkeyed":0,"too-large":0,"unframed":0,
             "truncated":0,"no-room":0,"lock-timeout":0,"purged":0}},
             "bypasses":{"method":0,"body":0,"upgrade":0,"disabled":0,"cookie":0,"authorization":0,"request-no-store":0,
-            "conditional":0,"range":0,"only-if-cached":0,"unkeyed-field":0,"hit-for-miss":0,"head":0}}"#,
+            "conditional":0,"range":0,"only-if-cached":0,"unkeyed-field":0,"hit-for-miss":0,"head":0},
+            "keyed":{"hits":0,"misses":0,"hit_rate_percent":null,"entries":0,"max_entries":5000,
+            "bytes":0,"max_bytes":33554432,"evictions":{"capacity":0,"expired":0,"purged":0},
+            "stores":{"stored":0,"rejected":{"too-large":0,"no-room":0}}}}"#,
         );
     }
 
@@ -115,7 +118,10 @@ mod tests {
             "set-cookie":0,"cookie":0,"authorization":0,"status":0,"vary-star":0,"vary-unkeyed":0,"too-large":1,"unframed":0,
             "truncated":0,"no-room":0,"lock-timeout":0,"purged":0}},
             "bypasses":{"method":0,"body":0,"upgrade":0,"disabled":0,"cookie":1,"authorization":0,"request-no-store":0,
-            "conditional":0,"range":0,"only-if-cached":0,"unkeyed-field":0,"hit-for-miss":0,"head":0}}"#,
+            "conditional":0,"range":0,"only-if-cached":0,"unkeyed-field":0,"hit-for-miss":0,"head":0},
+            "keyed":{"hits":3,"misses":1,"hit_rate_percent":75.0,"entries":0,"max_entries":5000,
+            "bytes":0,"max_bytes":33554432,"evictions":{"capacity":0,"expired":0,"purged":1},
+            "stores":{"stored":1,"rejected":{"too-large":1,"no-room":0}}}}"#,
         );
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use axum::{
@@ -15,7 +15,10 @@ use tower::ServiceExt;
 
 use super::router;
 use crate::{
-    cache::{self, Bypass, Cache, Evicted, Outcome, Skip},
+    cache::{
+        self, Bypass, Cache, Evicted, Outcome, Skip,
+        keyed::{self, KeyedCache, Value},
+    },
     profile::{self, CacheUse, Profiler, Sample},
     state::{Draining, Reloads, State},
     traffic::Traffic,
@@ -23,8 +26,14 @@ use crate::{
 
 /// A state in which nothing has happened.
 pub(super) fn empty_state() -> Arc<State> {
+    state_with(keyed::Settings::default())
+}
+
+/// The same, with other bounds of the keyed cache.
+pub(super) fn state_with(keyed: keyed::Settings) -> Arc<State> {
     Arc::new(State {
         cache: Cache::new(cache::Settings::default()),
+        keyed: KeyedCache::new(keyed, 0xabc),
         profiler: Profiler::new(profile::Settings::default()),
         traffic: Traffic::default(),
         draining: Draining::default(),
@@ -42,6 +51,19 @@ pub(super) fn used_state() -> Arc<State> {
     state.cache.stats.skipped(Skip::Private);
     state.cache.stats.skipped(Skip::TooLarge);
     state.cache.stats.evicted(Evicted::Purged);
+
+    let (now, value) = (Instant::now(), || Value {
+        content_type: None,
+        body: "rows".into(),
+        tags: Box::default(),
+        ttl: Duration::from_secs(60),
+    });
+    state.keyed.put("query", value(), |_| true, now);
+    for key in ["query", "other", "query", "query"] {
+        state.keyed.get(key, now);
+    }
+    state.keyed.delete("query", |_| true, now);
+    state.keyed.reject_too_large();
 
     let users = Sample {
         status: 200,
@@ -69,6 +91,8 @@ pub(super) struct Exchange {
     target: String,
     hosts: Vec<String>,
     version: Version,
+    fields: Vec<(String, String)>,
+    body: Body,
 }
 
 impl Exchange {
@@ -82,6 +106,8 @@ impl Exchange {
             target: target.into(),
             hosts: vec!["localhost:9090".into()],
             version: Version::HTTP_11,
+            fields: vec![],
+            body: Body::empty(),
         }
     }
 
@@ -97,6 +123,15 @@ impl Exchange {
         Self { version: Version::HTTP_10, ..self }
     }
 
+    pub(super) fn field(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.into(), value.into()));
+        self
+    }
+
+    pub(super) fn body(self, body: impl Into<Body>) -> Self {
+        Self { body: body.into(), ..self }
+    }
+
     pub(super) async fn with(self, state: &Arc<State>) -> Answer {
         self.through(router(state.clone())).await
     }
@@ -106,7 +141,10 @@ impl Exchange {
         for host in self.hosts {
             request = request.header(header::HOST, host);
         }
-        let (head, body) = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().into_parts();
+        for (name, value) in self.fields {
+            request = request.header(name, value);
+        }
+        let (head, body) = router.oneshot(request.body(self.body).unwrap()).await.unwrap().into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
         Answer { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
     }

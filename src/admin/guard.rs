@@ -6,8 +6,8 @@ use axum::{
     Router,
     extract::Request,
     http::{
-        HeaderValue, StatusCode, Version,
-        header::{CACHE_CONTROL, HOST, X_CONTENT_TYPE_OPTIONS},
+        HeaderName, HeaderValue, StatusCode, Version,
+        header::{CACHE_CONTROL, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -15,13 +15,16 @@ use axum::{
 
 use super::problem::Problem;
 
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
 /// Puts the guard before the endpoints.
 pub(super) fn guarded(endpoints: Router) -> Router {
     endpoints.layer(middleware::from_fn(guard))
 }
 
 async fn guard(request: Request, next: Next) -> Response {
-    let mut response = match check_host(&request) {
+    let mut response = match check_host(&request).and_then(|()| check_origin(&request)) {
         Ok(()) => answer(request, next).await,
         Err(problem) => problem.into_response(),
     };
@@ -30,6 +33,8 @@ async fn guard(request: Request, next: Next) -> Response {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Names from traffic stand in these answers; no browser may take them for something that runs.
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Nor may a page of another site show them, as a script or an image, which needs no CORS.
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     response
 }
 
@@ -63,6 +68,46 @@ fn check_host(request: &Request) -> Result<(), Problem> {
         return Err(Problem::new(StatusCode::BAD_REQUEST, request.uri(), "Host is missing"));
     }
     Ok(())
+}
+
+/// Refuses a write that a page of another site makes a browser send (CSRF): the browser stands inside, where this port
+/// can be reached, and the page does not.
+///
+/// Sec-Fetch-Site is the browser's own word, which no page can change; `none` is the person at the keyboard. Another
+/// port of this machine is the same site, and still another app. Browsers that do not send it, and all of them to
+/// addresses without TLS that are not loopback, send Origin with every write. What sends neither is no browser. Forms
+/// can only POST; for PUT and DELETE a browser first asks with OPTIONS, which no answer here ever allows, since none has
+/// a CORS field: this check does not rely on that.
+fn check_origin(request: &Request) -> Result<(), Problem> {
+    // RFC 9110 §9.2.1: safe methods only read, and without CORS no other site is shown what.
+    if request.method().is_safe() {
+        return Ok(());
+    }
+    let refuse = |field: &str, value: &HeaderValue| {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let detail =
+            format!("{field} {value:?}: expected a write from outside a browser, or from a page of this address");
+        Err(Problem::new(StatusCode::FORBIDDEN, request.uri(), detail))
+    };
+    if let Some(site) = request.headers().get(SEC_FETCH_SITE) {
+        return if matches!(site.as_bytes(), b"same-origin" | b"none") {
+            Ok(())
+        } else {
+            refuse("Sec-Fetch-Site", site)
+        };
+    }
+    match request.headers().get_all(ORIGIN).iter().find(|origin| !is_own(origin, request)) {
+        Some(foreign) => refuse("Origin", foreign),
+        None => Ok(()),
+    }
+}
+
+/// Whether an Origin (RFC 6454 §6.1) is a name that the request gives for the server, with its port. The scheme says
+/// nothing: where somebody puts TLS before this port, it is another.
+fn is_own(origin: &HeaderValue, request: &Request) -> bool {
+    let origin = String::from_utf8_lossy(origin.as_bytes());
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    authority.is_some_and(|authority| hosts(request).any(|host| host.eq_ignore_ascii_case(authority)))
 }
 
 /// Every name the request gives for the server: where they differ, each has to be local.
@@ -164,6 +209,62 @@ mod tests {
         answer.assert_problem(StatusCode::BAD_REQUEST, "Bad Request", "Host is missing", "/livez");
         let answer = Exchange::get("/livez").hosts(&[]).http_10().with(&empty_state()).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn writes_of_other_sites_are_refused() {
+        let own = "http://localhost:9090";
+        for (fields, refused) in [
+            (&[][..], None),
+            (&[("sec-fetch-site", "same-origin"), ("origin", own)], None),
+            (&[("sec-fetch-site", "none")], None),
+            (&[("origin", own)], None),
+            (&[("origin", "HTTP://LOCALHOST:9090")], None),
+            // Something before this port ends TLS.
+            (&[("origin", "https://localhost:9090")], None),
+            (&[("sec-fetch-site", "cross-site"), ("origin", own)], Some("Sec-Fetch-Site \"cross-site\"")),
+            // Another app of this machine.
+            (&[("sec-fetch-site", "same-site")], Some("Sec-Fetch-Site \"same-site\"")),
+            (&[("sec-fetch-site", "")], Some("Sec-Fetch-Site \"\"")),
+            (&[("origin", "http://localhost:3000")], Some("Origin \"http://localhost:3000\"")),
+            (&[("origin", "http://localhost")], Some("Origin \"http://localhost\"")),
+            (&[("origin", "https://evil.example")], Some("Origin \"https://evil.example\"")),
+            (&[("origin", own), ("origin", "https://evil.example")], Some("Origin \"https://evil.example\"")),
+            // A page in a sandbox, or a file.
+            (&[("origin", "null")], Some("Origin \"null\"")),
+            (&[("origin", "localhost:9090")], Some("Origin \"localhost:9090\"")),
+        ] {
+            // Whatever the endpoint, also where there is none, and none of these for reading.
+            for (method, path) in [("POST", "/nothing"), ("DELETE", "/livez"), ("PUT", "/x"), ("GET", "/livez")] {
+                let mut exchange = Exchange::of(method, path);
+                for (name, value) in fields {
+                    exchange = exchange.field(name, value);
+                }
+                let answer = exchange.with(&empty_state()).await;
+                match refused.filter(|_| method != "GET") {
+                    Some(field) => {
+                        let detail =
+                            format!("{field}: expected a write from outside a browser, or from a page of this address");
+                        answer.assert_problem(StatusCode::FORBIDDEN, "Forbidden", &detail, path);
+                    }
+                    None => assert_ne!(answer.status, StatusCode::FORBIDDEN, "{method} {fields:?} {answer:?}"),
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn no_answer_allows_another_site_anything() {
+        let preflight = Exchange::of("OPTIONS", "/performance/cache/entries/a")
+            .field("origin", "https://evil.example")
+            .field("access-control-request-method", "PUT");
+        let read = Exchange::get("/livez").field("origin", "https://evil.example");
+        for exchange in [preflight, read] {
+            let answer = exchange.with(&empty_state()).await;
+            let cors = answer.headers.keys().find(|name| name.as_str().starts_with("access-control-"));
+            assert_eq!(cors, None, "{answer:?}");
+            assert_eq!(answer.header("cross-origin-resource-policy"), Some("same-origin"), "{answer:?}");
+        }
     }
 
     #[tokio::test]

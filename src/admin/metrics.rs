@@ -5,7 +5,7 @@
 //! and a route has at most 17 statuses.
 
 use crate::{
-    cache::{self, Bypass, Evicted, Outcome, Skip},
+    cache::{self, Bypass, Evicted, Outcome, Skip, keyed},
     profile::{self, Figures, Histogram},
     state::{Reloads, State},
     traffic::Traffic,
@@ -25,6 +25,7 @@ pub(super) fn text(state: &State) -> Result<String, prometheus::Error> {
     requests(&mut exposition, &state.profiler.snapshot());
     front_door(&mut exposition, &state.traffic);
     cache(&mut exposition, &state.cache.snapshot());
+    keyed(&mut exposition, &state.keyed.snapshot());
     reloads(&mut exposition, &state.reloads);
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     exposition.gauge("build_info", "Always 1; the labels say what is running.", &version, 1);
@@ -172,6 +173,35 @@ fn cache(exposition: &mut Exposition, snapshot: &cache::Snapshot) {
     exposition.gauge("cache_capacity_bytes", "Bytes that may be held.", &[], snapshot.max_bytes);
 }
 
+fn keyed(exposition: &mut Exposition, snapshot: &keyed::Snapshot) {
+    exposition.counters(
+        "keyed_cache_requests_total",
+        "Look-ups of the app's own values, by whether there was one.",
+        [("hit", snapshot.hits), ("miss", snapshot.misses)].map(|(result, n)| counter(&[("result", result)], n)),
+    );
+    let rejected = snapshot.rejected.iter().map(|(_, count)| count).sum();
+    exposition.counters(
+        "keyed_cache_stores_total",
+        "Values of the app's own that were stored or rejected.",
+        [("stored", snapshot.stored), ("rejected", rejected)].map(|(result, n)| counter(&[("result", result)], n)),
+    );
+    exposition.counters(
+        "keyed_cache_rejected_total",
+        "Values of the app's own that were not stored, by reason.",
+        snapshot.rejected.iter().map(|(why, count)| counter(&[("reason", Skip::name(*why))], *count)),
+    );
+    exposition.counters(
+        "keyed_cache_evictions_total",
+        "Values of the app's own that left, by reason.",
+        snapshot.evictions.iter().map(|(why, count)| counter(&[("reason", Evicted::name(*why))], *count)),
+    );
+    exposition.gauge("keyed_cache_entries", "Values of the app's own held now.", &[], snapshot.entries);
+    let help = "Bytes that values of the app's own take now, bookkeeping included.";
+    exposition.gauge("keyed_cache_bytes", help, &[], snapshot.bytes);
+    let help = "Bytes that values of the app's own may take.";
+    exposition.gauge("keyed_cache_capacity_bytes", help, &[], snapshot.max_bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -234,14 +264,27 @@ mod tests {
         }
         expected.extend(Skip::ALL.iter().map(|why| format!("cache_rejected_total{{reason=\"{}\"}}", why.name())));
         expected.extend(Bypass::ALL.iter().map(|why| format!("cache_bypassed_total{{reason=\"{}\"}}", why.name())));
+        for result in ["requests_total{result=\"hit\"}", "requests_total{result=\"miss\"}", "entries", "bytes"] {
+            expected.push(format!("keyed_cache_{result}"));
+        }
+        for result in ["stored", "rejected"] {
+            expected.push(format!("keyed_cache_stores_total{{result=\"{result}\"}}"));
+        }
+        for reason in ["too-large", "no-room"] {
+            expected.push(format!("keyed_cache_rejected_total{{reason=\"{reason}\"}}"));
+        }
+        for reason in ["capacity", "expired", "purged"] {
+            expected.push(format!("keyed_cache_evictions_total{{reason=\"{reason}\"}}"));
+        }
         for name in &expected {
             assert_eq!(value(&text, &format!("pacecar_{name}")), 0.0, "{name}");
         }
         assert_eq!(value(&text, "pacecar_cache_capacity_bytes"), f64::from(256 << 20));
+        assert_eq!(value(&text, "pacecar_keyed_cache_capacity_bytes"), f64::from(32 << 20));
         assert_eq!(value(&text, "pacecar_config_last_reload_successful"), 1.0);
         let build = format!("pacecar_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
         assert_eq!(value(&text, &build), 1.0);
-        assert_eq!(series(&text).len(), expected.len() + 3, "a series that no line above names:\n{text}");
+        assert_eq!(series(&text).len(), expected.len() + 4, "a series that no line above names:\n{text}");
     }
 
     /// The grammar of the format as far as we use it, and the rules that scrapers check.
@@ -341,6 +384,21 @@ mod tests {
         assert_eq!(value(&text, "pacecar_cache_rejected_total{reason=\"private\"}"), 1.0);
         let results = series(&text).into_iter().filter(|(name, _)| name.starts_with("pacecar_cache_requests_total"));
         assert_eq!(results.map(|(_, count)| count).sum::<f64>(), 6.0);
+    }
+
+    #[test]
+    fn the_keyed_cache_is_shown_as_it_counts() {
+        let text = text(&used_state()).unwrap();
+        for (name, expected) in [
+            ("requests_total{result=\"hit\"}", 3.0),
+            ("requests_total{result=\"miss\"}", 1.0),
+            ("stores_total{result=\"stored\"}", 1.0),
+            ("stores_total{result=\"rejected\"}", 1.0),
+            ("rejected_total{reason=\"too-large\"}", 1.0),
+            ("evictions_total{reason=\"purged\"}", 1.0),
+        ] {
+            assert_eq!(value(&text, &format!("pacecar_keyed_cache_{name}")), expected, "{name}");
+        }
     }
 
     #[test]

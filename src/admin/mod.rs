@@ -1,12 +1,16 @@
-//! The admin port: JSON, metrics, health. It only reads, and shows everywhere the same snapshots.
+//! The admin port: JSON, metrics, health, and the app's own results. It shows everywhere the same snapshots.
 //!
 //! - `router`: the table of endpoints; `api`: one function for each; `query`: parameters; `view`: what the JSON looks like.
+//! - `entries`: the app's own results, put, got and deleted; `body`: how bodies are received.
 //! - `metrics`: the same figures for Prometheus; `exposition`: how metric families are put together.
-//! - `guard`: what holds for every request: whose Host is answered, which headers every answer has, what a panic costs.
+//! - `guard`: what holds for every request: whose Host is answered, whose writes are accepted, which headers every
+//!   answer has, what a panic costs.
 //! - `problem`: every error, as RFC 9457 has it.
 //! - `serve`: the listener with its bounds; `patience`: the one of them that hyper lacks.
 
 mod api;
+mod body;
+mod entries;
 mod exposition;
 mod guard;
 mod metrics;

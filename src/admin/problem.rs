@@ -1,7 +1,10 @@
 //! Errors of the admin port, as RFC 9457 has them.
 
 use axum::{
-    http::{HeaderValue, StatusCode, Uri, header::CONTENT_TYPE},
+    http::{
+        HeaderValue, StatusCode, Uri,
+        header::{CONTENT_TYPE, RETRY_AFTER},
+    },
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -12,11 +15,17 @@ pub(super) struct Problem {
     status: StatusCode,
     detail: String,
     instance: String,
+    retry_after: Option<u32>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, uri: &Uri, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), instance: uri.path().into() }
+        Self { status, detail: detail.into(), instance: uri.path().into(), retry_after: None }
+    }
+
+    /// With `Retry-After`, in seconds: the same request may do better then (RFC 9110 §10.2.3).
+    pub(super) fn retry_after(self, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 }
 
@@ -41,6 +50,9 @@ impl IntoResponse for Problem {
         };
         let mut response = (self.status, axum::Json(body)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
         response
     }
 }

@@ -1,11 +1,24 @@
 //! Parameters in the query of an address. What is wrong is named with what was expected.
 
+use std::{ops::RangeInclusive, time::Duration};
+
 use axum::{extract::Query, http::Uri};
 
 use super::view::By;
+use crate::{
+    cache::keyed::{MAX_TTL, Pattern, Select},
+    units,
+};
 
 const LIMIT_DEFAULT: usize = 10;
 const LIMIT_MAX: usize = 100;
+const TTL_DEFAULT: Duration = Duration::from_secs(300);
+const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=MAX_TTL;
+/// More tags than these, or longer ones, would say more than the value.
+const TAGS_MAX: usize = 32;
+const TAG_BYTES_MAX: usize = 128;
+/// A key's own bound: a longer prefix has no match, and a longer pattern costs more than it says.
+pub(super) const KEY_BYTES_MAX: usize = 1024;
 
 /// The parameters of a request.
 #[derive(Debug)]
@@ -46,9 +59,54 @@ impl Parameters {
         })
     }
 
+    /// How long a value may be kept.
+    pub(super) fn ttl(&self) -> Result<Duration, String> {
+        let Some(given) = self.value("ttl") else { return Ok(TTL_DEFAULT) };
+        units::duration_within(given, TTL).map_err(|fault| format!("ttl = {given:?}: {fault}"))
+    }
+
+    /// The words that a value can be found by; each once.
+    pub(super) fn tags(&self) -> Result<Box<[Box<str>]>, String> {
+        let Some(given) = self.value("tags").filter(|given| !given.is_empty()) else { return Ok(Box::default()) };
+        let mut tags: Vec<Box<str>> = given.split(',').map(Box::from).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        if tags.len() <= TAGS_MAX && tags.iter().all(|tag| is_tag(tag)) {
+            return Ok(tags.into());
+        }
+        Err(format!("tags = {given:?}: expected at most {TAGS_MAX} tags with commas between them, each {TAG_EXPECTED}"))
+    }
+
+    /// Which values are meant: by exactly one of `prefix`, `pattern` and `tag`.
+    pub(super) fn select(&self) -> Result<Select, String> {
+        let [(name, given)] = self.0.as_slice() else {
+            return Err("expected exactly one of prefix, pattern, tag".into());
+        };
+        // An empty prefix or pattern has every key: most often it is a variable that somebody forgot to set.
+        if given.is_empty() || given.len() > KEY_BYTES_MAX {
+            return Err(format!("{name} = {given:?}: expected 1 to {KEY_BYTES_MAX} bytes"));
+        }
+        match name.as_str() {
+            "prefix" => Ok(Select::Prefix(given.clone())),
+            "pattern" => Pattern::new(given)
+                .map(Select::Pattern)
+                .map_err(|why| format!("pattern = {given:?}: expected a regular expression: {why}")),
+            _ if is_tag(given) => Ok(Select::Tag(given.clone())),
+            _ => Err(format!("tag = {given:?}: expected one tag, {TAG_EXPECTED}")),
+        }
+    }
+
     fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
+}
+
+const TAG_EXPECTED: &str = "1 to 128 bytes long, without white space";
+
+/// White space around a tag would not be seen, and the tag not be found.
+fn is_tag(text: &str) -> bool {
+    let seen = |c: char| !c.is_whitespace() && !c.is_control() && c != ',';
+    (1..=TAG_BYTES_MAX).contains(&text.len()) && text.chars().all(seen)
 }
 
 #[cfg(test)]
@@ -101,5 +159,69 @@ mod tests {
     fn where_none_is_known_every_one_is_refused() {
         let refused = Parameters::of(&"/?window=1h".parse().unwrap(), &[]).unwrap_err();
         assert_eq!(refused, "unknown parameter \"window\": expected none");
+    }
+
+    fn put(query: &str) -> Result<(u64, Vec<String>), String> {
+        let uri = format!("/performance/cache/entries/a{query}").parse().unwrap();
+        let parameters = Parameters::of(&uri, &["ttl", "tags"])?;
+        Ok((parameters.ttl()?.as_secs(), parameters.tags()?.iter().map(|tag| tag.to_string()).collect()))
+    }
+
+    fn clear(query: &str) -> Result<String, String> {
+        let uri = format!("/performance/cache/entries{query}").parse().unwrap();
+        Ok(format!("{:?}", Parameters::of(&uri, &["prefix", "pattern", "tag"])?.select()?))
+    }
+
+    #[test]
+    fn lifetimes_and_tags() {
+        let number = |n: usize| (0..n).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        for (query, ttl, tags) in [
+            ("", 300, &[][..]),
+            ("?ttl=1s", 1, &[]),
+            ("?ttl=30d", 30 * 86_400, &[]),
+            ("?ttl=1m30s&tags=a", 90, &["a"]),
+            ("?tags=b,a,b", 300, &["a", "b"]),
+            ("?tags=", 300, &[]),
+            ("?tags=caf%C3%A9,user:1", 300, &["café", "user:1"]),
+        ] {
+            assert_eq!(put(query), Ok((ttl, tags.iter().map(|tag| String::from(*tag)).collect())), "{query}");
+        }
+        assert_eq!(put(&format!("?tags={}", number(32))).unwrap().1.len(), 32);
+        let expected =
+            "expected at most 32 tags with commas between them, each 1 to 128 bytes long, without white space";
+        for (query, problem) in [
+            ("?ttl=500ms", "ttl = \"500ms\": expected a duration from \"1s\" to \"30d\"".to_owned()),
+            ("?ttl=31d", "ttl = \"31d\": expected a duration from \"1s\" to \"30d\"".to_owned()),
+            ("?ttl=60", "ttl = \"60\": expected a duration with its unit, such as \"60s\"".to_owned()),
+            ("?ttl=", "ttl = \"\": expected a duration such as \"250ms\", \"5s\" or \"1m30s\"".to_owned()),
+            ("?ttl=soon", "ttl = \"soon\": expected a duration such as \"250ms\", \"5s\" or \"1m30s\"".to_owned()),
+            ("?tags=a,,b", format!("tags = \"a,,b\": {expected}")),
+            ("?tags=a,+b", format!("tags = \"a, b\": {expected}")),
+            (&format!("?tags={}", number(33)), format!("tags = {:?}: {expected}", number(33))),
+            (&format!("?tags={}", "x".repeat(129)), format!("tags = {:?}: {expected}", "x".repeat(129))),
+            ("?tag=a", "unknown parameter \"tag\": expected ttl, tags".to_owned()),
+        ] {
+            assert_eq!(put(query), Err(problem), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_cleared() {
+        assert_eq!(clear("?prefix=user:").unwrap(), "Prefix(\"user:\")");
+        assert_eq!(clear("?tag=a").unwrap(), "Tag(\"a\")");
+        assert_eq!(clear("?pattern=%5Eu.%2B%24").unwrap(), "Pattern(Pattern(Regex(\"^u.+$\")))");
+        let one = "expected exactly one of prefix, pattern, tag";
+        for (query, problem) in [
+            ("", one),
+            ("?prefix=a&tag=b", one),
+            ("?prefix=a&prefix=b", "parameter \"prefix\" is given twice: expected once"),
+            ("?prefix=", "prefix = \"\": expected 1 to 1024 bytes"),
+            ("?pattern=", "pattern = \"\": expected 1 to 1024 bytes"),
+            ("?tag=a,b", "tag = \"a,b\": expected one tag, 1 to 128 bytes long, without white space"),
+            ("?pattern=(a", "pattern = \"(a\": expected a regular expression: unclosed group"),
+            ("?key=a", "unknown parameter \"key\": expected prefix, pattern, tag"),
+        ] {
+            assert_eq!(clear(query).unwrap_err(), problem, "{query}");
+        }
     }
 }

@@ -2,23 +2,31 @@
 
 use std::sync::Arc;
 
-use axum::{Router, routing::get};
+use axum::{
+    Extension, Router,
+    routing::{delete, get},
+};
 
-use super::{api, guard};
+use super::{api, body::Intake, entries, guard};
 use crate::state::State;
 
 /// Every endpoint of the admin port. GET answers HEAD too; what is not here is a 404, another method a 405.
 pub fn router(state: Arc<State>) -> Router {
+    // Bodies on their way may take as much as the values that they become.
+    let intake = Arc::new(Intake::new(state.keyed.max_bytes()));
     let endpoints = Router::new()
         .route("/livez", get(api::livez))
         .route("/healthz", get(api::livez))
         .route("/readyz", get(api::readyz))
         .route("/metrics", get(api::metrics))
         .route("/performance/cache/stats", get(api::cache_stats))
+        .route("/performance/cache/entries", delete(entries::clear))
+        .route("/performance/cache/entries/{*key}", get(entries::get).put(entries::put).delete(entries::delete))
         .route("/performance/profile/overview", get(api::overview))
         .route("/performance/profile/slowest", get(api::slowest))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)
+        .layer(Extension(intake))
         .with_state(state);
     guard::guarded(endpoints)
 }
@@ -65,6 +73,13 @@ mod tests {
             let detail = "POST: expected one of the methods in Allow";
             answer.assert_problem(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", detail, path);
             assert_eq!(answer.header("allow"), Some("GET,HEAD"), "{answer:?}");
+        }
+        for (path, allowed) in
+            [("/performance/cache/entries", "DELETE"), ("/performance/cache/entries/a", "GET,HEAD,PUT,DELETE")]
+        {
+            let answer = Exchange::of("POST", path).with(&empty_state()).await;
+            assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{answer:?}");
+            assert_eq!(answer.header("allow"), Some(allowed), "{answer:?}");
         }
     }
 

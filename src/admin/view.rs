@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    cache::{self, Outcome},
+    cache::{self, Outcome, keyed},
     profile,
 };
 
@@ -42,6 +42,7 @@ pub(super) struct CacheStats {
     evictions: Counts,
     stores: Stores,
     bypasses: Counts,
+    keyed: Keyed,
 }
 
 /// Responses that were stored, and those that were not, by reason.
@@ -51,8 +52,9 @@ struct Stores {
     rejected: Counts,
 }
 
-impl From<&cache::Snapshot> for CacheStats {
-    fn from(snapshot: &cache::Snapshot) -> Self {
+impl CacheStats {
+    /// Of the cache of responses and the keyed cache.
+    pub(super) fn new(snapshot: &cache::Snapshot, keyed: &keyed::Snapshot) -> Self {
         Self {
             hits: snapshot.outcome(Outcome::Hit),
             misses: snapshot.outcome(Outcome::Miss),
@@ -68,7 +70,54 @@ impl From<&cache::Snapshot> for CacheStats {
             evictions: Counts::of(&snapshot.evictions, cache::Evicted::name),
             stores: Stores { stored: snapshot.stored, rejected: Counts::of(&snapshot.skips, cache::Skip::name) },
             bypasses: Counts::of(&snapshot.bypasses, cache::Bypass::name),
+            keyed: keyed.into(),
         }
+    }
+}
+
+/// What the keyed cache did since the start, and what it holds.
+#[derive(Debug, Serialize)]
+struct Keyed {
+    hits: u64,
+    misses: u64,
+    hit_rate_percent: Option<f64>,
+    entries: u64,
+    max_entries: u64,
+    bytes: u64,
+    max_bytes: u64,
+    evictions: Counts,
+    stores: Stores,
+}
+
+impl From<&keyed::Snapshot> for Keyed {
+    fn from(snapshot: &keyed::Snapshot) -> Self {
+        Self {
+            hits: snapshot.hits,
+            misses: snapshot.misses,
+            hit_rate_percent: snapshot.hit_rate_percent().map(percent),
+            entries: snapshot.entries,
+            max_entries: snapshot.max_entries,
+            bytes: snapshot.bytes,
+            max_bytes: snapshot.max_bytes,
+            evictions: Counts::of(&snapshot.evictions, cache::Evicted::name),
+            stores: Stores { stored: snapshot.stored, rejected: Counts::of(&snapshot.rejected, cache::Skip::name) },
+        }
+    }
+}
+
+/// What was removed from the keyed cache.
+#[derive(Debug, Serialize)]
+pub(super) struct Cleared {
+    matched: u64,
+    cleared: u64,
+    bytes: u64,
+    took_ms: f64,
+}
+
+impl Cleared {
+    pub(super) fn new(cleared: &keyed::Cleared, took: Duration) -> Self {
+        let keyed::Cleared { matched, cleared, bytes } = *cleared;
+        Self { matched, cleared, bytes, took_ms: millis(took) }
     }
 }
 

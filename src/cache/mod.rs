@@ -7,6 +7,7 @@
 pub mod entry;
 pub mod freshness;
 pub mod key;
+pub mod keyed;
 pub mod policy;
 pub mod purge;
 mod settings;

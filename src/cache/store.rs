@@ -324,6 +324,6 @@ mod tests {
         assert_eq!((marked(false), marked(true)), (true, true));
         put(&store, &key("/"), entry(&store, "", "", b"x".to_vec()));
         assert_eq!((marked(false), marked(true)), (false, true));
-        assert!(!store.get(&key("/")).unwrap().uncacheable(true, now + Duration::from_secs(10)).is_some());
+        assert!(store.get(&key("/")).unwrap().uncacheable(true, now + Duration::from_secs(10)).is_none());
     }
 }

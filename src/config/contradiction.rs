@@ -10,8 +10,11 @@ use std::{
 
 use super::file::{self, File, List, MaxBytes};
 use super::problem::{Fault, Given, Problem};
-use super::{Config, address, memory, units};
-use crate::server::{self, Upstream};
+use super::{Config, address, memory};
+use crate::{
+    server::{self, Upstream},
+    units,
+};
 
 /// A longer file is no certificate chain and no key.
 const LONGEST_PEM: u64 = 1 << 20;

@@ -125,6 +125,14 @@ pub(super) struct Cache {
     pub(super) lock_timeout: Option<Given<Duration>>,
     pub(super) uncacheable_ttl: Option<Given<Duration>>,
     pub(super) ignore_cookies: Option<List<String>>,
+    pub(super) keyed: Keyed,
+}
+
+/// `[cache.keyed]`.
+#[derive(Debug, Default)]
+pub(super) struct Keyed {
+    pub(super) max_entries: Option<Given<usize>>,
+    pub(super) max_bytes: Option<Given<u64>>,
 }
 
 /// `cache.max_bytes`.
@@ -278,9 +286,21 @@ impl Cache {
             lock_timeout: section.duration("lock_timeout", TIMEOUT),
             uncacheable_ttl: section.duration("uncacheable_ttl", MARKER),
             ignore_cookies: section.texts("ignore_cookies", cookie),
+            keyed: Keyed::read(section.section("keyed")),
         };
         section.finish();
         cache
+    }
+}
+
+impl Keyed {
+    fn read(mut section: Section<'_>) -> Keyed {
+        let keyed = Keyed {
+            max_entries: section.whole("max_entries", 1..=1_000_000),
+            max_bytes: section.size("max_bytes", MIB..=TIB),
+        };
+        section.finish();
+        keyed
     }
 }
 

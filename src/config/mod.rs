@@ -14,7 +14,6 @@ pub mod reload;
 mod section;
 #[cfg(test)]
 mod tests;
-mod units;
 
 use std::{
     fs,
@@ -42,6 +41,8 @@ pub struct Config {
     pub admin: admin::Settings,
     /// `[cache]`.
     pub cache: cache::Settings,
+    /// `[cache.keyed]`.
+    pub keyed: cache::keyed::Settings,
     /// `[[route]]`, in the order of the file; the first match counts.
     pub routes: Vec<route::Route>,
     /// `[profile]`.
@@ -123,6 +124,7 @@ impl Config {
             server: server_settings(&file.server, profile.slow),
             admin: admin::Settings { listen: or(&file.admin_listen, admin::Settings::default().listen) },
             cache: cache_settings(&file.cache, auto),
+            keyed: keyed_settings(&file.cache.keyed),
             routes: file.routes.iter().map(route_settings).collect(),
             profile,
             tasks: Tasks { store: given(&file.tasks_store) },
@@ -246,6 +248,14 @@ fn cache_settings(file: &file::Cache, auto: u64) -> cache::Settings {
         lock_timeout: or(&file.lock_timeout, default.lock_timeout),
         uncacheable_ttl: or(&file.uncacheable_ttl, default.uncacheable_ttl),
         ignore_cookies: file.ignore_cookies.as_ref().map_or(default.ignore_cookies, items),
+    }
+}
+
+fn keyed_settings(file: &file::Keyed) -> cache::keyed::Settings {
+    let default = cache::keyed::Settings::default();
+    cache::keyed::Settings {
+        max_entries: given(&file.max_entries).map_or(default.max_entries, |entries| entries as u64),
+        max_bytes: or(&file.max_bytes, default.max_bytes),
     }
 }
 

@@ -7,14 +7,15 @@ use std::{
     time::Duration,
 };
 
+use super::Config;
 use super::problem::quote;
-use super::{Config, units};
 use crate::{
     cache, profile, route,
     server::{
         self,
         access_log::{Format, Which},
     },
+    units,
 };
 
 impl Config {
@@ -30,6 +31,8 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
     write_server(&config.server, out)?;
     writeln!(out, "\n[admin]\nlisten = {}", quote(&config.admin.listen.to_string()))?;
     write_cache(&config.cache, out)?;
+    let cache::keyed::Settings { max_entries, max_bytes } = config.keyed;
+    writeln!(out, "\n[cache.keyed]\nmax_entries = {max_entries}\nmax_bytes = {}", units::show_size(max_bytes))?;
     let profile::Settings { slow, max_endpoints } = &config.profile;
     writeln!(out, "\n[profile]\nslow = {}\nmax_endpoints = {max_endpoints}", time(*slow))?;
     writeln!(out, "\n[tasks]")?;

@@ -1,8 +1,8 @@
 //! What is wrong with a configuration, as it is printed: where, what was given, what was expected.
 
-use std::{fmt, net::SocketAddr, ops::RangeInclusive, time::Duration};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive};
 
-use super::units;
+use crate::units;
 
 /// A given value longer than this many characters is cut when it is shown.
 const SHOWN: usize = 120;
@@ -163,20 +163,15 @@ pub(super) enum Fault {
         expected: Box<Fault>,
         given: &'static str,
     },
-    /// Occurs when a number is too large to be represented.
-    Overflow,
+    /// Occurs when a duration or a size is not as people write them.
+    Unit(units::Fault),
     Boolean,
     Text,
     Texts,
     SectionHeader(String),
     SectionHeaders(String),
     Whole(RangeInclusive<usize>),
-    Size,
     SizeRange(RangeInclusive<u64>),
-    Duration,
-    /// Occurs when a duration is a plain number; the number.
-    DurationUnit(String),
-    DurationRange(RangeInclusive<Duration>),
     Address,
     Loopback,
     Upstream,
@@ -228,6 +223,12 @@ pub(super) enum Fault {
     },
 }
 
+impl From<units::Fault> for Fault {
+    fn from(fault: units::Fault) -> Self {
+        Fault::Unit(fault)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -239,25 +240,16 @@ impl fmt::Display for Fault {
             }
             Fault::Missing { section, needs } => write!(f, "missing; {section} needs {}", needs.join(", ")),
             Fault::Type { expected, given } => write!(f, "{expected}, not {given}"),
-            Fault::Overflow => f.write_str("expected less: the number is too large"),
+            Fault::Unit(fault) => fault.fmt(f),
             Fault::Boolean => f.write_str("expected true or false"),
             Fault::Text => f.write_str("expected a string"),
             Fault::Texts => f.write_str("expected a string or an array of strings"),
             Fault::SectionHeader(header) => write!(f, "expected a section [{header}]"),
             Fault::SectionHeaders(header) => write!(f, "expected a section [[{header}]], in double brackets"),
             Fault::Whole(range) => write!(f, "expected a whole number from {} to {}", range.start(), range.end()),
-            Fault::Size => f.write_str("expected a size such as \"64MiB\""),
             Fault::SizeRange(range) => {
                 let (least, most) = (units::show_size(*range.start()), units::show_size(*range.end()));
                 write!(f, "expected a size from {least} to {most}")
-            }
-            Fault::Duration => f.write_str("expected a duration such as \"250ms\", \"5s\" or \"1m30s\""),
-            Fault::DurationUnit(number) => {
-                write!(f, "expected a duration with its unit, such as {}", quote(&format!("{number}s")))
-            }
-            Fault::DurationRange(range) => {
-                let (least, most) = (units::show_duration(*range.start()), units::show_duration(*range.end()));
-                write!(f, "expected a duration from \"{least}\" to \"{most}\"")
             }
             Fault::Address => {
                 f.write_str("expected an address such as \"127.0.0.1:8080\", \"localhost:8080\" or \":8080\"")

@@ -28,6 +28,8 @@ pub fn keep_until_restart(running: &Config, wanted: &mut Config) -> Vec<&'static
     keep("cache.max_bytes", &running.cache.max_bytes, &mut wanted.cache.max_bytes, &mut kept);
     keep("cache.max_entries", &running.cache.max_entries, &mut wanted.cache.max_entries, &mut kept);
     keep("cache.max_object_bytes", &running.cache.max_object_bytes, &mut wanted.cache.max_object_bytes, &mut kept);
+    keep("cache.keyed.max_entries", &running.keyed.max_entries, &mut wanted.keyed.max_entries, &mut kept);
+    keep("cache.keyed.max_bytes", &running.keyed.max_bytes, &mut wanted.keyed.max_bytes, &mut kept);
     keep("profile.max_endpoints", &running.profile.max_endpoints, &mut wanted.profile.max_endpoints, &mut kept);
     keep("tasks.store", &running.tasks.store, &mut wanted.tasks.store, &mut kept);
     kept
@@ -82,11 +84,15 @@ mod tests {
         assert_eq!(keep_until_restart(&running, &mut wanted), Vec::<&str>::new());
         wanted.server.listen.clear();
         wanted.cache.max_bytes += 1;
+        wanted.keyed.max_entries += 1;
+        wanted.keyed.max_bytes += 1;
         let tls = |listen: &[std::net::SocketAddr], cert: &str| {
             Some(crate::server::Tls { listen: listen.to_vec(), cert: cert.into(), key: "key".into() })
         };
         wanted.server.tls = tls(&[], "cert");
-        assert_eq!(keep_until_restart(&running, &mut wanted), ["server.listen", "server.tls", "cache.max_bytes"]);
+        let keyed = ["cache.keyed.max_entries", "cache.keyed.max_bytes"];
+        let expected = [&["server.listen", "server.tls", "cache.max_bytes"][..], &keyed].concat();
+        assert_eq!(keep_until_restart(&running, &mut wanted), expected);
         assert_eq!(wanted, allowed);
 
         let app = |url: &str| {

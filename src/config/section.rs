@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, de::DeInteger};
 
 use super::problem::{Fault, Given, Place, Problem, shown};
-use super::units;
+use crate::units;
 
 /// Longer lists are compared item by item with others, or at each request.
 const LONGEST_LIST: usize = 1000;
@@ -149,15 +149,12 @@ impl<'d> Section<'d> {
 
     /// Reads a duration.
     pub(super) fn duration(&mut self, key: &'static str, range: RangeInclusive<Duration>) -> Option<Given<Duration>> {
-        self.read(key, |value| {
-            let duration = match value {
-                DeValue::String(text) => units::duration(text)?,
-                DeValue::Integer(number) if integer(number).is_some_and(|number| number >= 0) => {
-                    return Err(Fault::DurationUnit(number.as_str().to_owned()));
-                }
-                other => return Err(Fault::Duration.but_given(other)),
-            };
-            if range.contains(&duration) { Ok(duration) } else { Err(Fault::DurationRange(range)) }
+        self.read(key, |value| match value {
+            DeValue::String(text) => Ok(units::duration_within(text, range)?),
+            DeValue::Integer(number) if integer(number).is_some_and(|number| number >= 0) => {
+                Err(units::Fault::DurationUnit(number.as_str().to_owned()).into())
+            }
+            other => Err(Fault::from(units::Fault::Duration).but_given(other)),
         })
     }
 
@@ -300,7 +297,7 @@ pub(super) fn size(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Result<u6
             let bytes = integer(number).and_then(|number| u64::try_from(number).ok());
             bytes.ok_or_else(|| Fault::SizeRange(range.clone()))?
         }
-        other => return Err(Fault::Size.but_given(other)),
+        other => return Err(Fault::from(units::Fault::Size).but_given(other)),
     };
     if range.contains(&bytes) { Ok(bytes) } else { Err(Fault::SizeRange(range)) }
 }

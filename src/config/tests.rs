@@ -45,6 +45,9 @@ refuses! {
         "proxy.toml:1: cache.max_bytes = \"99999999999TiB\": expected less: the number is too large";
     a_size_that_is_true: "cache.max_bytes = true" =>
         "proxy.toml:1: cache.max_bytes = true: expected a size such as \"64MiB\", not a boolean";
+    a_keyed_cache_for_nothing: "[cache.keyed]\nmax_entries = 0\nmax_bytes = \"auto\"" =>
+        "proxy.toml:2: cache.keyed.max_entries = 0: expected a whole number from 1 to 1000000\n\
+         proxy.toml:3: cache.keyed.max_bytes = \"auto\": expected a size such as \"64MiB\"";
     a_body_limit_of_nothing: "server.max_body_bytes = 0" =>
         "proxy.toml:1: server.max_body_bytes = 0: expected a size from 1 to \"1TiB\"";
     a_duration_without_unit: "server.timeouts.connect = 5" =>
@@ -249,6 +252,7 @@ fn what_is_said_is_believed() {
         "[server]\nlisten = \"localhost:80\"\nupstream = \"http://[::1]:81\"\ntrusted_proxies = \"10.0.0.1\"\n\
          max_header_bytes = \"4KiB\"\nmax_body_bytes = \"10MB\"\n\
          [cache]\nmax_bytes = \"4MiB\"\ndefault_ttl = \"1m30s\"\n\
+         [cache.keyed]\nmax_entries = 7\nmax_bytes = \"1MiB\"\n\
          [[route]]\nmatch = \"/a\"\nmethods = \"GET\"\nttl = \"7d\"\npublic = true\n\
          stale_while_revalidate = \"30s\"\nstale_if_error = \"1d\"\n\
          [tasks]\nstore = \"tasks\"",
@@ -262,6 +266,7 @@ fn what_is_said_is_believed() {
     assert_eq!(config.server.limits.max_header_bytes, 4096);
     assert_eq!(config.server.max_body_bytes, Some(10_000_000));
     assert_eq!(config.cache.default_ttl, Duration::from_secs(90));
+    assert_eq!(config.keyed, cache::keyed::Settings { max_entries: 7, max_bytes: 1 << 20 });
     let policy = route::Policy {
         ttl: Some(Duration::from_secs(604_800)),
         public: true,
@@ -350,7 +355,8 @@ fn the_printed_configuration_names_the_keys_without_a_value() {
 
 /// Every key that a file may have, learnt from what is said about one that it may not have.
 fn known_keys() -> BTreeSet<String> {
-    const SECTIONS: [&str; 7] = ["server", "server.tls", "server.timeouts", "admin", "cache", "profile", "tasks"];
+    const SECTIONS: [&str; 8] =
+        ["server", "server.tls", "server.timeouts", "admin", "cache", "cache.keyed", "profile", "tasks"];
     let sections = SECTIONS.map(|section| format!("[{section}]\nzzzzzz = 1\n")).concat();
     let (_, problems) = File::parse(format!("zzzzzz = 1\n{sections}[[route]]\nzzzzzz = 1").as_bytes());
     let mut keys = BTreeSet::new();

@@ -28,6 +28,13 @@ pub trait Fields {
     }
 }
 
+/// The order between different names is lost there; nothing here depends on it.
+impl Fields for http::HeaderMap {
+    fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
+    }
+}
+
 /// Whether a field name is this one; names are case-insensitive (RFC 9110 §5.1).
 pub fn is(field: &[u8], name: &str) -> bool {
     field.len() == name.len() && field.eq_ignore_ascii_case(name.as_bytes())

@@ -15,6 +15,35 @@ pub fn not_modified<M: Fields>(request: &M, etag: Option<&[u8]>, last_modified: 
     matches!((since, modified), (Some(since), Some(modified)) if modified <= since)
 }
 
+/// What a request's preconditions ask of an answer to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preconditions {
+    /// To be as if there were none.
+    Met,
+    /// 304: the client has what it would be sent.
+    NotModified,
+    /// 412: nothing is to be done.
+    Failed,
+}
+
+/// Evaluates `If-Match` and then `If-None-Match`, in the order of RFC 9110 §13.2.2, for a server of its own resources
+/// that has entity tags and no dates.
+///
+/// `etag` is the strong tag of what is there now, `None` where nothing is.
+pub fn preconditions<M: Fields>(request: &M, is_safe: bool, etag: Option<&[u8]>) -> Preconditions {
+    // §13.1.1: by strong comparison, to which a weak tag is never equal; `*` is any current representation.
+    let matches_strongly = |line| etag.is_some_and(|etag| trim(line) == b"*" || tags(line).any(|tag| tag == etag));
+    if request.has("if-match") && !request.all("if-match").any(matches_strongly) {
+        return Preconditions::Failed;
+    }
+    let none_match = request.all("if-none-match").any(|line| etag.is_some() && matches_weakly(line, etag));
+    match (none_match, is_safe) {
+        (false, _) => Preconditions::Met,
+        (true, true) => Preconditions::NotModified,
+        (true, false) => Preconditions::Failed,
+    }
+}
+
 /// Whether a list of entity tags has this one, or is `*`. A malformed list has only what stands before the fault.
 fn matches_weakly(list: &[u8], etag: Option<&[u8]>) -> bool {
     if trim(list) == b"*" {
@@ -22,7 +51,7 @@ fn matches_weakly(list: &[u8], etag: Option<&[u8]>) -> bool {
         return true;
     }
     let Some(etag) = etag.map(opaque) else { return false };
-    tags(list).any(|tag| tag == etag)
+    tags(list).any(|tag| opaque(tag) == etag)
 }
 
 /// An entity tag without its weakness: weak comparison looks at the rest (RFC 9110 §8.8.3.2).
@@ -30,16 +59,17 @@ fn opaque(etag: &[u8]) -> &[u8] {
     etag.strip_prefix(b"W/").unwrap_or(etag)
 }
 
-/// The opaque parts of the tags in a list, quotes included. Commas are legal inside quotes.
+/// The tags in a list, quotes included. Commas are legal inside quotes.
 fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = list;
     std::iter::from_fn(move || {
         let start = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b','))?;
-        let tag = opaque(&rest[start..]);
-        if tag.first() != Some(&b'"') {
+        let tag = &rest[start..];
+        let weakness = tag.len() - opaque(tag).len();
+        if tag.get(weakness) != Some(&b'"') {
             return None;
         }
-        let end = tag[1..].iter().position(|byte| *byte == b'"')? + 2;
+        let end = weakness + tag[weakness + 1..].iter().position(|byte| *byte == b'"')? + 2;
         rest = &tag[end..];
         Some(&tag[..end])
     })
@@ -83,5 +113,36 @@ mod tests {
         modified_since: format!("If-Modified-Since: {NOV_6}\r\n"), None, Some(NOV_7) => false;
         nonsense_date_is_ignored: "If-Modified-Since: x\r\n", None, Some(NOV_6) => false;
         no_last_modified: format!("If-Modified-Since: {NOV_7}\r\n"), None, None => false;
+    }
+
+    macro_rules! evaluates {
+        ($($name:ident: $safe:expr, $fields:expr, $etag:expr => $expected:ident;)+) => {
+            $(#[test] fn $name() {
+                let request = RequestHead::for_tests(&format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", $fields));
+                let etag: Option<&str> = $etag;
+                assert_eq!(preconditions(&request, $safe, etag.map(str::as_bytes)), Preconditions::$expected);
+            })+
+        };
+    }
+
+    const A: Option<&str> = Some("\"a\"");
+
+    // RFC 9110 §13.1.1, §13.1.2 and §13.2.2.
+    evaluates! {
+        without_any: false, "", A => Met;
+        what_is_expected_is_there: false, "If-Match: \"b\", \"a\"\r\n", A => Met;
+        something_else_is_there: false, "If-Match: \"b\"\r\n", A => Failed;
+        nothing_is_there: false, "If-Match: \"a\"\r\n", None => Failed;
+        something_is_expected_and_there: false, "If-Match: *\r\n", A => Met;
+        something_is_expected_and_not_there: false, "If-Match: *\r\n", None => Failed;
+        a_weak_tag_is_not_strongly_equal: false, "If-Match: W/\"a\"\r\n", A => Failed;
+        nothing_is_expected_and_there: false, "If-None-Match: *\r\n", None => Met;
+        nothing_is_expected_but_something_there: false, "If-None-Match: *\r\n", A => Failed;
+        another_than_this_is_there: false, "If-None-Match: \"b\"\r\n", A => Met;
+        this_is_there: false, "If-None-Match: W/\"a\"\r\n", A => Failed;
+        a_safe_request_has_this: true, "If-None-Match: \"a\"\r\n", A => NotModified;
+        a_safe_request_has_another: true, "If-None-Match: \"b\"\r\n", A => Met;
+        if_match_comes_first: true, "If-None-Match: \"a\"\r\nIf-Match: \"b\"\r\n", A => Failed;
+        both_are_judged: true, "If-None-Match: \"a\"\r\nIf-Match: \"a\"\r\n", A => NotModified;
     }
 }

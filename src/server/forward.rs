@@ -284,8 +284,8 @@ impl ProxyHttp for Forward {
         }
         ctx.first_byte = ctx.sent.map(|sent| sent.elapsed());
         if ends == Ends::ByConnection {
-            // What it names there is no coding.
-            response.remove_header(&http::header::TRANSFER_ENCODING);
+            // What it names there is no coding. pingora has framed what names nothing in chunks already.
+            response.insert_header(http::header::TRANSFER_ENCODING, "chunked")?;
         }
         remove_hop_by_hop(response);
         frame_once(response);

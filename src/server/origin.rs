@@ -304,16 +304,19 @@ pub(super) enum Ends {
 /// is passed on, and without its name. A coding that nobody has registered is none: every client reads the body as it
 /// is, up to the end of the connection.
 pub(super) fn ends(head: &ResponseHeader) -> Option<Ends> {
-    let has_length = head.headers.contains_key(http::header::CONTENT_LENGTH);
     let mut codings = head.headers.get_all(http::header::TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next().map(|coding| trim(coding.as_bytes())) else {
-        return Some(if has_length { Ends::ByMessage } else { Ends::ByConnection });
+        return Some(if head.headers.contains_key(http::header::CONTENT_LENGTH) {
+            Ends::ByMessage
+        } else {
+            Ends::ByConnection
+        });
     };
     let registered = ["chunked", "compress", "deflate", "gzip", "identity", "trailers", "x-compress", "x-gzip"];
     match codings.next() {
         Some(_) => None,
         None if is(coding, "chunked") => Some(Ends::ByMessage),
-        None if has_length || !is_token(coding) || registered.iter().any(|known| is(coding, known)) => None,
+        None if !is_token(coding) || registered.iter().any(|known| is(coding, known)) => None,
         None => Some(Ends::ByConnection),
     }
 }

@@ -140,6 +140,8 @@ async fn page_of_one_person_is_never_shown_to_another() {
             answer.assert_status(302).assert_field("location", "/greeting/");
             sessions.push((name, cookies(&answer)));
         }
+        // Django sent each of them there after a change of state: what was stored is no longer believed (RFC 9111 §4.4).
+        sidecar.get("/greeting/").await.assert_cache("miss").assert_body("<p>Hello, stranger.</p>");
         for _ in 0..3 {
             for (name, cookie) in &sessions {
                 let answer = sidecar.send(get("/greeting/").header("Cookie", cookie)).await;

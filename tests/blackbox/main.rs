@@ -17,6 +17,7 @@ mod forwarding;
 mod front_door;
 mod harness;
 mod herd;
+mod keyed;
 mod large;
 mod limits;
 mod load;

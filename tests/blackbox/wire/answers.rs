@@ -180,7 +180,16 @@ async fn bodies_of_answers() {
         row("gzip, then chunked", with("Transfer-Encoding: gzip, chunked", "5\r\nhello\r\n0\r\n\r\n"), Bad),
         row("chunked, then gzip", with("Transfer-Encoding: chunked, gzip", "5\r\nhello\r\n0\r\n\r\n"), Bad),
         row("chunked twice", with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "0\r\n\r\n"), Bad),
-        row("misspelt coding", with("Transfer-Encoding: xchunked", "5\r\nhello\r\n0\r\n\r\n"), Bad),
+        row(
+            "coding that nobody knows is none",
+            with("Transfer-Encoding: xchunked", "5\r\nhello\r\n0\r\n\r\n"),
+            Whole(200, "5\r\nhello\r\n0\r\n\r\n"),
+        ),
+        row(
+            "coding that nobody knows, with a length, which it overrides",
+            with("Transfer-Encoding: x\r\nContent-Length: 3", "hello"),
+            Whole(200, "hello"),
+        ),
         row("quoted coding", with("Transfer-Encoding: \"chunked\"", "5\r\nhello\r\n0\r\n\r\n"), Bad),
         row("empty coding", with("Transfer-Encoding:", "hello"), Bad),
         row("nothing of the body", with("Content-Length: 5", ""), Cut(200)),

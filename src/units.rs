@@ -1,8 +1,6 @@
-//! Durations and sizes, as people write them: "1m30s", "64MiB".
+//! Durations and sizes, as people write them: "1m30s", "64MiB". The same in `proxy.toml` and on the admin port.
 
-use std::time::Duration;
-
-use super::problem::Fault;
+use std::{fmt, ops::RangeInclusive, time::Duration};
 
 /// The units of a duration in milliseconds, largest first.
 const DURATIONS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
@@ -21,8 +19,44 @@ const SIZES: [(&str, u64); 10] = [
     ("B", 1),
 ];
 
+/// What is wrong with a duration or a size; shown, it says what was expected.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fault {
+    /// Occurs when a text is no duration.
+    Duration,
+    /// Occurs when a duration is a plain number; the number.
+    DurationUnit(String),
+    /// Occurs when a duration is outside of these bounds.
+    DurationRange(RangeInclusive<Duration>),
+    /// Occurs when a text is no size.
+    Size,
+    /// Occurs when a number is too large to be represented.
+    Overflow,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Duration => f.write_str("expected a duration such as \"250ms\", \"5s\" or \"1m30s\""),
+            Fault::DurationUnit(number) => write!(f, "expected a duration with its unit, such as \"{number}s\""),
+            Fault::DurationRange(range) => {
+                let (least, most) = (show_duration(*range.start()), show_duration(*range.end()));
+                write!(f, "expected a duration from \"{least}\" to \"{most}\"")
+            }
+            Fault::Size => f.write_str("expected a size such as \"64MiB\""),
+            Fault::Overflow => f.write_str("expected less: the number is too large"),
+        }
+    }
+}
+
+/// Reads a duration as [`duration`] does, and refuses one that is outside of `range`.
+pub fn duration_within(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Fault> {
+    let duration = duration(text)?;
+    if range.contains(&duration) { Ok(duration) } else { Err(Fault::DurationRange(range)) }
+}
+
 /// Reads "250ms", "5s", "1m30s", "2h" or "7d": each unit at most once, the larger before the smaller.
-pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
+pub fn duration(text: &str) -> Result<Duration, Fault> {
     let (mut rest, mut total, mut larger) = (text, 0_u64, u64::MAX);
     while !rest.is_empty() {
         let (number, tail) = split(rest, |c| !c.is_ascii_digit());
@@ -42,7 +76,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
 }
 
 /// Reads "64KiB" (1024 bytes each) or "10MB" (a million bytes each).
-pub(super) fn size(text: &str) -> Result<u64, Fault> {
+pub fn size(text: &str) -> Result<u64, Fault> {
     let (number, name) = split(text, |c| !c.is_ascii_digit());
     let unit = SIZES.iter().find(|(unit, _)| *unit == name).filter(|_| !number.is_empty());
     let Some((_, unit)) = unit else { return Err(Fault::Size) };
@@ -50,7 +84,7 @@ pub(super) fn size(text: &str) -> Result<u64, Fault> {
 }
 
 /// What [`duration`] reads as the same duration; less than a millisecond is left out.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub fn show_duration(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut shown = String::new();
     for (name, unit) in DURATIONS {
@@ -63,7 +97,7 @@ pub(super) fn show_duration(duration: Duration) -> String {
 }
 
 /// The TOML value for a size: `"64MiB"` in the largest unit of 1024 that divides it, or plain bytes.
-pub(super) fn show_size(bytes: u64) -> String {
+pub fn show_size(bytes: u64) -> String {
     match SIZES[..4].iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit)) {
         Some((name, unit)) => format!("\"{}{name}\"", bytes / unit),
         None => bytes.to_string(),
@@ -93,6 +127,12 @@ mod tests {
         Ok(Duration::from_millis(millis))
     }
 
+    const BOUNDS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(120);
+
+    fn within(text: &str) -> Result<Duration, Fault> {
+        duration_within(text, BOUNDS)
+    }
+
     reads! {
         milliseconds: duration("250ms") = millis(250);
         seconds: duration("5s") = millis(5000);
@@ -112,6 +152,9 @@ mod tests {
         a_sign: duration("-5s") = Err(Fault::Duration);
         a_fraction: duration("1.5s") = Err(Fault::Duration);
         capitals: duration("5S") = Err(Fault::Duration);
+        a_duration_at_its_bound: within("2m") = millis(120_000);
+        a_duration_beyond_its_bounds: within("121s") = Err(Fault::DurationRange(BOUNDS));
+        a_bounded_duration_without_unit: within("5") = Err(Fault::DurationUnit("5".into()));
         a_number_too_large_for_64_bits: duration("99999999999999999999s") = Err(Fault::Overflow);
         a_product_too_large_for_64_bits: duration("18446744073709551615d") = Err(Fault::Overflow);
         a_sum_too_large_for_64_bits: duration("213503982334d18446744073709551615ms") = Err(Fault::Overflow);
