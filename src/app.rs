@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -78,6 +79,7 @@ fn build(config: &Config) -> Arc<State> {
     Arc::new(State {
         cache: Cache::new(config.cache.clone()),
         keyed: KeyedCache::new(config.keyed.clone(), fastrand::u64(..)),
+        routes: ArcSwap::from_pointee(config.routes.clone()),
         profiler: Profiler::new(config.profile.clone()),
         traffic: Traffic::default(),
         draining: Draining::default(),

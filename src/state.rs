@@ -5,9 +5,12 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use arc_swap::ArcSwap;
+
 use crate::{
     cache::{Cache, keyed::KeyedCache},
     profile::Profiler,
+    route::Route,
     traffic::{Counter, Traffic},
 };
 
@@ -18,6 +21,8 @@ pub struct State {
     pub cache: Cache,
     /// The app's own results.
     pub keyed: KeyedCache,
+    /// The routes in force.
+    pub routes: ArcSwap<Vec<Route>>,
     /// Timings per endpoint.
     pub profiler: Profiler,
     /// Counters of the front door.

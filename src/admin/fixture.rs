@@ -34,6 +34,7 @@ pub(super) fn state_with(keyed: keyed::Settings) -> Arc<State> {
     Arc::new(State {
         cache: Cache::new(cache::Settings::default()),
         keyed: KeyedCache::new(keyed, 0xabc),
+        routes: Default::default(),
         profiler: Profiler::new(profile::Settings::default()),
         traffic: Traffic::default(),
         draining: Draining::default(),
@@ -45,11 +46,12 @@ pub(super) fn state_with(keyed: keyed::Settings) -> Arc<State> {
 pub(super) fn used_state() -> Arc<State> {
     let state = empty_state();
     let outcomes = [Outcome::Hit, Outcome::Hit, Outcome::Miss, Outcome::Stale, Outcome::Collapsed, Outcome::Bypass];
-    outcomes.into_iter().for_each(|outcome| state.cache.stats.answered(outcome));
-    state.cache.stats.bypassed(Bypass::Cookie);
-    state.cache.stats.stored();
-    state.cache.stats.skipped(Skip::Private);
-    state.cache.stats.skipped(Skip::TooLarge);
+    let unrouted = state.cache.stats.of_route(None);
+    outcomes.into_iter().for_each(|outcome| unrouted.answered(outcome));
+    unrouted.bypassed(Bypass::Cookie);
+    unrouted.stored();
+    unrouted.skipped(Skip::Private);
+    unrouted.skipped(Skip::TooLarge);
     state.cache.stats.evicted(Evicted::Purged);
 
     let (now, value) = (Instant::now(), || Value {

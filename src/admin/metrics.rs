@@ -5,7 +5,7 @@
 //! and a route has at most 17 statuses.
 
 use crate::{
-    cache::{self, Bypass, Evicted, Outcome, Skip, keyed},
+    cache::{self, Bypass, Evicted, Outcome, Skip, keyed, purge},
     profile::{self, Figures, Histogram},
     state::{Reloads, State},
     traffic::Traffic,
@@ -145,28 +145,49 @@ fn cache(exposition: &mut Exposition, snapshot: &cache::Snapshot) {
     exposition.counters(
         "cache_requests_total",
         "Requests by how they were answered, one result per request.",
-        snapshot.outcomes.iter().map(|(outcome, count)| counter(&[("result", Outcome::name(*outcome))], *count)),
+        snapshot.total.outcomes.iter().map(|(outcome, count)| counter(&[("result", Outcome::name(*outcome))], *count)),
     );
     exposition.counters(
         "cache_bypassed_total",
         "Requests that the cache took no part in, by reason.",
-        snapshot.bypasses.iter().map(|(why, count)| counter(&[("reason", Bypass::name(*why))], *count)),
+        snapshot.total.bypasses.iter().map(|(why, count)| counter(&[("reason", Bypass::name(*why))], *count)),
     );
-    let rejected = snapshot.skips.iter().map(|(_, count)| count).sum();
+    let rejected = snapshot.total.skips.iter().map(|(_, count)| count).sum();
     exposition.counters(
         "cache_stores_total",
         "Responses from the origin that were stored or rejected.",
-        [("stored", snapshot.stored), ("rejected", rejected)].map(|(result, n)| counter(&[("result", result)], n)),
+        [("stored", snapshot.total.stored), ("rejected", rejected)]
+            .map(|(result, n)| counter(&[("result", result)], n)),
     );
     exposition.counters(
         "cache_rejected_total",
         "Responses that were not stored, by reason.",
-        snapshot.skips.iter().map(|(why, count)| counter(&[("reason", Skip::name(*why))], *count)),
+        snapshot.total.skips.iter().map(|(why, count)| counter(&[("reason", Skip::name(*why))], *count)),
     );
     exposition.counters(
         "cache_evictions_total",
         "Responses that left the store, by reason.",
         snapshot.evictions.iter().map(|(why, count)| counter(&[("reason", Evicted::name(*why))], *count)),
+    );
+    exposition.counters(
+        "cache_purges_total",
+        "Purges, by what they named and whether they dropped it or declared it stale.",
+        purge::Mode::ALL.iter().flat_map(|mode| {
+            snapshot
+                .purged(*mode)
+                .into_iter()
+                .map(|(kind, count)| counter(&[("kind", purge::Kind::name(kind)), ("mode", mode.name())], count))
+        }),
+    );
+    exposition.counters(
+        "cache_route_requests_total",
+        "Requests of each route of the configuration by how they were answered.",
+        snapshot.routes.iter().flat_map(|(route, figures)| {
+            let series = |(outcome, count): &(Outcome, u64)| {
+                counter(&[("route", route), ("result", Outcome::name(*outcome))], *count)
+            };
+            figures.outcomes.iter().map(series).collect::<Vec<_>>()
+        }),
     );
     exposition.gauge("cache_entries", "Responses held now.", &[], snapshot.entries);
     exposition.gauge("cache_bytes", "Bytes held now, bookkeeping included.", &[], snapshot.bytes);
@@ -261,6 +282,10 @@ mod tests {
         }
         for reason in ["capacity", "expired", "purged"] {
             expected.push(format!("cache_evictions_total{{reason=\"{reason}\"}}"));
+        }
+        for kind in ["all", "url", "tag", "group", "prefix", "pattern"] {
+            let purges = |mode| format!("cache_purges_total{{kind=\"{kind}\",mode=\"{mode}\"}}");
+            expected.extend(["hard", "soft"].map(purges));
         }
         expected.extend(Skip::ALL.iter().map(|why| format!("cache_rejected_total{{reason=\"{}\"}}", why.name())));
         expected.extend(Bypass::ALL.iter().map(|why| format!("cache_bypassed_total{{reason=\"{}\"}}", why.name())));

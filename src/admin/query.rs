@@ -28,13 +28,18 @@ impl Parameters {
     /// The parameters in `uri`. One that is not `known` is refused, since an answer that leaves it out would mislead:
     /// who asks for a window must not be shown everything. One that is given twice has no one meaning.
     pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Self, String> {
+        Self::with_many(uri, known, "")
+    }
+
+    /// The same, where one of them may be given any number of times.
+    pub(super) fn with_many(uri: &Uri, known: &[&str], many: &str) -> Result<Self, String> {
         let Query(given) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|error| error.body_text())?;
         for (at, (name, _)) in given.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 let expected = if known.is_empty() { "none".into() } else { known.join(", ") };
                 return Err(format!("unknown parameter {name:?}: expected {expected}"));
             }
-            if given[..at].iter().any(|(before, _)| before == name) {
+            if name != many && given[..at].iter().any(|(before, _)| before == name) {
                 return Err(format!("parameter {name:?} is given twice: expected once"));
             }
         }
@@ -96,8 +101,14 @@ impl Parameters {
         }
     }
 
-    fn value(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    /// The value of a parameter.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.values(name).next()
+    }
+
+    /// The values of a parameter that may be given any number of times.
+    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 }
 

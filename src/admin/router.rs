@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Router,
-    routing::{delete, get},
+    routing::{delete, get, post},
 };
 
-use super::{api, body::Intake, entries, guard};
+use super::{api, body::Intake, clear, entries, explain, guard};
 use crate::state::State;
 
 /// Every endpoint of the admin port. GET answers HEAD too; what is not here is a 404, another method a 405.
@@ -20,6 +20,8 @@ pub fn router(state: Arc<State>) -> Router {
         .route("/readyz", get(api::readyz))
         .route("/metrics", get(api::metrics))
         .route("/performance/cache/stats", get(api::cache_stats))
+        .route("/performance/cache/clear", post(clear::clear))
+        .route("/performance/cache/explain", get(explain::explain))
         .route("/performance/cache/entries", delete(entries::clear))
         .route("/performance/cache/entries/{*key}", get(entries::get).put(entries::put).delete(entries::delete))
         .route("/performance/profile/overview", get(api::overview))

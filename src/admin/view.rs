@@ -1,6 +1,6 @@
 //! What the JSON looks like: typed, with the unit in the name, in a stable order.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Serialize, Serializer};
 
@@ -17,6 +17,11 @@ impl Counts {
     fn of<T: Copy>(counts: &[(T, u64)], name: fn(T) -> &'static str) -> Self {
         Self(counts.iter().map(|(word, count)| (name(*word), *count)).collect())
     }
+
+    /// Those that are not 0.
+    fn that_were(self) -> Self {
+        Self(self.0.into_iter().filter(|(_, count)| *count > 0).collect())
+    }
 }
 
 impl Serialize for Counts {
@@ -28,13 +33,8 @@ impl Serialize for Counts {
 /// What the cache did since the start, and what it holds.
 #[derive(Debug, Serialize)]
 pub(super) struct CacheStats {
-    hits: u64,
-    misses: u64,
-    stale: u64,
-    revalidated: u64,
-    bypassed: u64,
-    collapsed: u64,
-    hit_rate_percent: Option<f64>,
+    #[serde(flatten)]
+    requests: CacheRequests,
     entries: u64,
     max_entries: u64,
     bytes: u64,
@@ -42,7 +42,55 @@ pub(super) struct CacheStats {
     evictions: Counts,
     stores: Stores,
     bypasses: Counts,
+    purges: BTreeMap<&'static str, Counts>,
+    routes: BTreeMap<String, CacheRoute>,
     keyed: Keyed,
+}
+
+/// Requests by how they were answered.
+#[derive(Debug, Serialize)]
+struct CacheRequests {
+    hits: u64,
+    misses: u64,
+    stale: u64,
+    revalidated: u64,
+    bypassed: u64,
+    collapsed: u64,
+    hit_rate_percent: Option<f64>,
+}
+
+/// What the cache did with the requests of one route; reasons that never were are left out.
+#[derive(Debug, Serialize)]
+struct CacheRoute {
+    #[serde(flatten)]
+    requests: CacheRequests,
+    stores: Stores,
+    bypasses: Counts,
+}
+
+impl From<&cache::Figures> for CacheRequests {
+    fn from(figures: &cache::Figures) -> Self {
+        Self {
+            hits: figures.outcome(Outcome::Hit),
+            misses: figures.outcome(Outcome::Miss),
+            stale: figures.outcome(Outcome::Stale),
+            revalidated: figures.outcome(Outcome::Revalidated),
+            bypassed: figures.outcome(Outcome::Bypass),
+            collapsed: figures.outcome(Outcome::Collapsed),
+            hit_rate_percent: figures.hit_rate_percent().map(percent),
+        }
+    }
+}
+
+impl From<&cache::Figures> for CacheRoute {
+    fn from(figures: &cache::Figures) -> Self {
+        let rejected = Counts::of(&figures.skips, cache::Skip::name).that_were();
+        Self {
+            requests: figures.into(),
+            stores: Stores { stored: figures.stored, rejected },
+            bypasses: Counts::of(&figures.bypasses, cache::Bypass::name).that_were(),
+        }
+    }
 }
 
 /// Responses that were stored, and those that were not, by reason.
@@ -56,20 +104,22 @@ impl CacheStats {
     /// Of the cache of responses and the keyed cache.
     pub(super) fn new(snapshot: &cache::Snapshot, keyed: &keyed::Snapshot) -> Self {
         Self {
-            hits: snapshot.outcome(Outcome::Hit),
-            misses: snapshot.outcome(Outcome::Miss),
-            stale: snapshot.outcome(Outcome::Stale),
-            revalidated: snapshot.outcome(Outcome::Revalidated),
-            bypassed: snapshot.outcome(Outcome::Bypass),
-            collapsed: snapshot.outcome(Outcome::Collapsed),
-            hit_rate_percent: snapshot.hit_rate_percent().map(percent),
+            requests: (&snapshot.total).into(),
             entries: snapshot.entries,
             max_entries: snapshot.max_entries,
             bytes: snapshot.bytes,
             max_bytes: snapshot.max_bytes,
             evictions: Counts::of(&snapshot.evictions, cache::Evicted::name),
-            stores: Stores { stored: snapshot.stored, rejected: Counts::of(&snapshot.skips, cache::Skip::name) },
-            bypasses: Counts::of(&snapshot.bypasses, cache::Bypass::name),
+            stores: Stores {
+                stored: snapshot.total.stored,
+                rejected: Counts::of(&snapshot.total.skips, cache::Skip::name),
+            },
+            bypasses: Counts::of(&snapshot.total.bypasses, cache::Bypass::name),
+            purges: cache::purge::Mode::ALL
+                .iter()
+                .map(|mode| (mode.name(), Counts::of(&snapshot.purged(*mode), cache::purge::Kind::name)))
+                .collect(),
+            routes: snapshot.routes.iter().map(|(name, figures)| (name.to_string(), figures.into())).collect(),
             keyed: keyed.into(),
         }
     }
@@ -118,6 +168,24 @@ impl Cleared {
     pub(super) fn new(cleared: &keyed::Cleared, took: Duration) -> Self {
         let keyed::Cleared { matched, cleared, bytes } = *cleared;
         Self { matched, cleared, bytes, took_ms: millis(took) }
+    }
+}
+
+/// What a purge did, or would do.
+#[derive(Debug, Serialize)]
+pub(super) struct Purged {
+    mode: &'static str,
+    dry_run: bool,
+    matched: u64,
+    cleared: u64,
+    bytes: u64,
+    took_ms: f64,
+}
+
+impl Purged {
+    pub(super) fn new(mode: cache::purge::Mode, dry_run: bool, purged: &cache::Purged, took: Duration) -> Self {
+        let cache::Purged { matched, cleared, bytes } = *purged;
+        Self { mode: mode.name(), dry_run, matched, cleared, bytes, took_ms: millis(took) }
     }
 }
 

@@ -237,6 +237,11 @@ impl Selecting {
         self.0.iter().map(|(name, _)| name).eq(other.0.iter().map(|(name, _)| name))
     }
 
+    /// The fields, in small letters and in order, with their values; `None` for one that the request did not have.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.0.iter().map(|(name, value)| (&**name, value.as_deref()))
+    }
+
     /// Whether the response is the same for every request.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -8,8 +8,10 @@ pub mod entry;
 pub mod freshness;
 pub mod key;
 pub mod keyed;
+pub mod pattern;
 pub mod policy;
 pub mod purge;
+mod remedy;
 mod settings;
 pub mod stats;
 pub mod status;
@@ -39,7 +41,7 @@ pub use entry::{Entry, Selecting};
 pub use key::Key;
 pub use policy::{Asker, Storable};
 pub use settings::Settings;
-pub use stats::{Bypass, Evicted, Outcome, Skip, Snapshot, Stale, Stats};
+pub use stats::{Bypass, Counts, Evicted, Figures, Outcome, Skip, Snapshot, Stale, Stats};
 
 /// What the cache has for a request.
 #[derive(Clone, Debug)]
@@ -220,7 +222,6 @@ impl Cache {
         if !self.store.insert(key, entry, max_variants, invalidated) {
             return Err(Skip::Purged);
         }
-        self.stats.stored();
         Ok(())
     }
 
@@ -302,6 +303,9 @@ impl Cache {
     /// Purges everything in one of the scopes. It holds when this returns; what it hits is still held then, and
     /// [`Cache::clear`] counts and drops it.
     pub fn purge(&self, scopes: Vec<Scope>, mode: Mode, now: Instant) -> Arc<Rule> {
+        if let Some(scope) = scopes.first() {
+            self.stats.purged(scope.kind(), mode);
+        }
         let rule = self.purges.add(scopes, mode, now);
         if self.purges.is_full() {
             self.sweep(now);
@@ -372,6 +376,11 @@ impl Cache {
         }
     }
 
+    /// The keys of everything that is stored. Goes through the whole store.
+    pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.store.iter().map(|(key, _)| key)
+    }
+
     /// What is stored of a key, for one who only looks.
     pub fn peek(&self, key: &Key) -> Option<Arc<entry::Resource>> {
         self.store.peek(key)
@@ -385,12 +394,10 @@ impl Cache {
                 *count += self.store.evicted_for_room();
             }
         }
-        Snapshot {
-            entries: self.store.entries(),
-            max_entries: self.store.max_entries(),
-            bytes: self.store.bytes(),
-            max_bytes: self.store.max_bytes(),
-            ..snapshot
-        }
+        snapshot.entries = self.store.entries();
+        snapshot.max_entries = self.store.max_entries();
+        snapshot.bytes = self.store.bytes();
+        snapshot.max_bytes = self.store.max_bytes();
+        snapshot
     }
 }

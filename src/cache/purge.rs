@@ -15,9 +15,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use regex::bytes::Regex;
 
-use super::{Entry, Key};
+use super::{Entry, Key, pattern::Pattern, stats::words};
 
 /// Rules that are remembered. When there are more, the store is swept, and the older half forgotten.
 const MAX_RULES: usize = 1024;
@@ -45,7 +44,7 @@ pub enum Scope {
     /// Those whose host and path begin so; whose path alone does where it begins with `/`.
     Prefix(Box<[u8]>),
     /// Those whose path, without its query, matches.
-    Pattern(Regex),
+    Pattern(Pattern),
 }
 
 /// One URL, as far as it was given.
@@ -63,7 +62,7 @@ impl Url {
     /// Reads `https://host/path?query`, `host/path` or `/path`.
     ///
     /// # Errors
-    /// For what has no path, or what no request target can be.
+    /// For what has no path, or what no request target can be; says what was expected.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let (https, rest) = match text.split_once("://") {
             Some(("http", rest)) => (Some(false), rest),
@@ -99,13 +98,32 @@ impl Url {
     }
 }
 
-/// What a purge does with what it hits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Gone.
-    Hard,
-    /// Stale from now on: good for stale-while-revalidate, stale-if-error and validation.
-    Soft,
+words! {
+    /// What a purge does with what it hits.
+    Mode {
+        /// Gone.
+        Hard = "hard",
+        /// Stale from now on: good for stale-while-revalidate, stale-if-error and validation.
+        Soft = "soft",
+    }
+}
+
+words! {
+    /// What a purge names.
+    Kind {
+        /// Everything.
+        All = "all",
+        /// A URL.
+        Url = "url",
+        /// A tag.
+        Tag = "tag",
+        /// A group of an origin, by Cache-Group-Invalidation.
+        Group = "group",
+        /// A prefix of hosts and paths.
+        Prefix = "prefix",
+        /// A pattern of paths.
+        Pattern = "pattern",
+    }
 }
 
 /// A purge that holds.
@@ -119,6 +137,18 @@ pub struct Rule {
 }
 
 impl Scope {
+    /// What is named.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::All => Kind::All,
+            Self::Url(_) => Kind::Url,
+            Self::Tag(_) => Kind::Tag,
+            Self::Group { .. } => Kind::Group,
+            Self::Prefix(_) => Kind::Prefix,
+            Self::Pattern(_) => Kind::Pattern,
+        }
+    }
+
     fn hits(&self, key: &Key, entry: &Entry) -> bool {
         let parts = || key.parts();
         match self {
@@ -133,7 +163,7 @@ impl Scope {
                 Some(rest) => parts().target.starts_with(rest),
                 None => parts().host.starts_with(prefix) && !prefix.contains(&b'/'),
             },
-            Self::Pattern(pattern) => pattern.is_match(parts().path()),
+            Self::Pattern(pattern) => pattern.matches(parts().path()),
         }
     }
 }

@@ -2,7 +2,13 @@
 //!
 //! The same word stands in `Cache-Status: …; detail=`, in the JSON and in the metrics.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
 use crate::traffic::Counter;
+
+use super::purge::{Kind, Mode};
 
 /// Declares an enum whose variants have a fixed word each.
 macro_rules! words {
@@ -22,6 +28,8 @@ macro_rules! words {
         }
     };
 }
+
+pub(super) use words;
 
 words! {
     /// How a request was answered, as far as the cache is concerned. One per request, so that shares add up.
@@ -137,17 +145,16 @@ words! {
     }
 }
 
-/// What the cache did since the start.
+/// What the cache did with the requests of one route.
 #[derive(Debug, Default)]
-pub struct Stats {
+pub struct Counts {
     outcomes: [Counter; Outcome::ALL.len()],
     bypasses: [Counter; Bypass::ALL.len()],
     stored: Counter,
     skips: [Counter; Skip::ALL.len()],
-    evictions: [Counter; Evicted::ALL.len()],
 }
 
-impl Stats {
+impl Counts {
     /// Counts how a request was answered.
     pub fn answered(&self, outcome: Outcome) {
         self.outcomes[outcome as usize].add();
@@ -168,27 +175,73 @@ impl Stats {
         self.skips[why as usize].add();
     }
 
+    /// The counters as plain data.
+    pub fn figures(&self) -> Figures {
+        Figures {
+            outcomes: Outcome::ALL.iter().map(|word| (*word, self.outcomes[*word as usize].value())).collect(),
+            bypasses: Bypass::ALL.iter().map(|word| (*word, self.bypasses[*word as usize].value())).collect(),
+            stored: self.stored.value(),
+            skips: Skip::ALL.iter().map(|word| (*word, self.skips[*word as usize].value())).collect(),
+        }
+    }
+}
+
+/// Routes that are remembered over all reloads. Those beyond are counted with the requests that have none.
+const MAX_ROUTES: usize = 2000;
+
+/// What the cache did since the start, by route.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Requests that no route matches.
+    unrouted: Arc<Counts>,
+    /// By the route's name, in the order in which the names came up. A route that the configuration no longer has keeps
+    /// its figures: they are part of the whole.
+    routes: Mutex<Vec<(Box<str>, Arc<Counts>)>>,
+    evictions: [Counter; Evicted::ALL.len()],
+    purges: [[Counter; Kind::ALL.len()]; Mode::ALL.len()],
+}
+
+impl Stats {
+    /// Where a route's requests are counted; `None` stands for those that no route matches.
+    pub fn of_route(&self, name: Option<&str>) -> Arc<Counts> {
+        let Some(name) = name else { return self.unrouted.clone() };
+        let mut routes = self.routes.lock();
+        if let Some((_, counts)) = routes.iter().find(|(known, _)| **known == *name) {
+            return counts.clone();
+        }
+        if routes.len() >= MAX_ROUTES {
+            return self.unrouted.clone();
+        }
+        let counts = Arc::<Counts>::default();
+        routes.push((name.into(), counts.clone()));
+        counts
+    }
+
     /// Counts a stored response that left the store.
     pub fn evicted(&self, why: Evicted) {
         self.evictions[why as usize].add();
     }
 
+    /// Counts a purge.
+    pub fn purged(&self, kind: Kind, mode: Mode) {
+        self.purges[mode as usize][kind as usize].add();
+    }
+
     /// The counters as plain data; what the store holds is filled in by its owner.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            outcomes: Outcome::ALL.iter().map(|word| (*word, self.outcomes[*word as usize].value())).collect(),
-            bypasses: Bypass::ALL.iter().map(|word| (*word, self.bypasses[*word as usize].value())).collect(),
-            stored: self.stored.value(),
-            skips: Skip::ALL.iter().map(|word| (*word, self.skips[*word as usize].value())).collect(),
-            evictions: Evicted::ALL.iter().map(|word| (*word, self.evictions[*word as usize].value())).collect(),
-            ..Snapshot::default()
-        }
+        let routes: Vec<(Box<str>, Figures)> =
+            self.routes.lock().iter().map(|(name, counts)| (name.clone(), counts.figures())).collect();
+        let mut total = self.unrouted.figures();
+        routes.iter().for_each(|(_, figures)| total.add(figures));
+        let evictions = Evicted::ALL.iter().map(|word| (*word, self.evictions[*word as usize].value())).collect();
+        let purges = self.purges.iter().map(|kinds| kinds.iter().map(Counter::value).collect()).collect();
+        Snapshot { total, routes, evictions, purges, ..Snapshot::default() }
     }
 }
 
-/// The cache's figures at one moment, as JSON, metrics and dashboard show them.
+/// What the cache did with some requests.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot {
+pub struct Figures {
     /// Requests by how they were answered.
     pub outcomes: Vec<(Outcome, u64)>,
     /// Requests that the cache took no part in, by reason; their sum is the outcome `bypass`.
@@ -197,19 +250,19 @@ pub struct Snapshot {
     pub stored: u64,
     /// Responses not stored, by reason.
     pub skips: Vec<(Skip, u64)>,
-    /// Responses that left the store, by reason.
-    pub evictions: Vec<(Evicted, u64)>,
-    /// Responses held now.
-    pub entries: u64,
-    /// Responses that may be held.
-    pub max_entries: u64,
-    /// Bytes held now, bookkeeping included.
-    pub bytes: u64,
-    /// Bytes that may be held.
-    pub max_bytes: u64,
 }
 
-impl Snapshot {
+impl Figures {
+    fn add(&mut self, other: &Self) {
+        fn each<T>(sum: &mut [(T, u64)], other: &[(T, u64)]) {
+            sum.iter_mut().zip(other).for_each(|((_, sum), (_, more))| *sum += more);
+        }
+        each(&mut self.outcomes, &other.outcomes);
+        each(&mut self.bypasses, &other.bypasses);
+        each(&mut self.skips, &other.skips);
+        self.stored += other.stored;
+    }
+
     /// Requests with this outcome.
     pub fn outcome(&self, outcome: Outcome) -> u64 {
         self.outcomes.iter().find(|(word, _)| *word == outcome).map_or(0, |(_, count)| *count)
@@ -223,5 +276,67 @@ impl Snapshot {
             + self.outcome(Outcome::Collapsed);
         let all = answered + self.outcome(Outcome::Miss);
         (all > 0).then(|| answered as f64 * 100.0 / all as f64)
+    }
+}
+
+/// The cache's figures at one moment, as JSON, metrics and dashboard show them.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// What was done with all requests.
+    pub total: Figures,
+    /// What was done with those of each route, by its name.
+    pub routes: Vec<(Box<str>, Figures)>,
+    /// Responses that left the store, by reason.
+    pub evictions: Vec<(Evicted, u64)>,
+    /// Purges by mode and kind, in the order of the words.
+    purges: Vec<Vec<u64>>,
+    /// Responses held now.
+    pub entries: u64,
+    /// Responses that may be held.
+    pub max_entries: u64,
+    /// Bytes held now, bookkeeping included.
+    pub bytes: u64,
+    /// Bytes that may be held.
+    pub max_bytes: u64,
+}
+
+impl Snapshot {
+    /// Purges of one mode, by kind.
+    pub fn purged(&self, mode: Mode) -> Vec<(Kind, u64)> {
+        Kind::ALL.iter().copied().zip(self.purges[mode as usize].iter().copied()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_is_the_sum_of_the_routes_and_of_what_no_route_matches() {
+        let stats = Stats::default();
+        let (products, unrouted) = (stats.of_route(Some("products")), stats.of_route(None));
+        products.answered(Outcome::Hit);
+        products.answered(Outcome::Hit);
+        products.skipped(Skip::Private);
+        unrouted.answered(Outcome::Hit);
+        unrouted.stored();
+        unrouted.bypassed(Bypass::Cookie);
+        stats.of_route(Some("products")).answered(Outcome::Miss);
+        let snapshot = stats.snapshot();
+        assert_eq!((snapshot.total.outcome(Outcome::Hit), snapshot.total.outcome(Outcome::Miss)), (3, 1));
+        assert_eq!((snapshot.total.stored, snapshot.routes.len()), (1, 1));
+        let (name, figures) = &snapshot.routes[0];
+        assert_eq!((&**name, figures.outcome(Outcome::Hit), figures.stored), ("products", 2, 0));
+        assert_eq!(figures.hit_rate_percent().map(f64::round), Some(67.0));
+        assert!(snapshot.total.skips.contains(&(Skip::Private, 1)));
+        assert!(snapshot.total.bypasses.contains(&(Bypass::Cookie, 1)));
+    }
+
+    #[test]
+    fn routes_are_bounded_over_all_reloads() {
+        let stats = Stats::default();
+        (0..3000).for_each(|nth| stats.of_route(Some(&nth.to_string())).answered(Outcome::Miss));
+        assert_eq!(stats.snapshot().routes.len(), MAX_ROUTES);
+        assert_eq!(stats.snapshot().total.outcome(Outcome::Miss), 3000);
     }
 }

@@ -46,23 +46,9 @@ impl Default for Policy {
     }
 }
 
-/// Finds the policy of a request.
-#[derive(Debug, Default)]
-pub struct Routes {
-    routes: Vec<Route>,
-    otherwise: Policy,
-}
-
-impl Routes {
-    /// The routes in the order of the file; the first that matches counts.
-    pub fn new(routes: Vec<Route>) -> Self {
-        Self { routes, otherwise: Policy::default() }
-    }
-
-    /// The policy for a method and a path (without its query).
-    pub fn policy(&self, method: &Method, path: &[u8]) -> &Policy {
-        self.routes.iter().find(|route| route.takes(method, path)).map_or(&self.otherwise, |route| &route.policy)
-    }
+/// The route of a method and a path (without its query): the first that matches, in the order of the file.
+pub fn find(routes: &[Route], method: &Method, path: &[u8]) -> Option<usize> {
+    routes.iter().position(|route| route.takes(method, path))
 }
 
 impl Route {
@@ -84,8 +70,10 @@ mod tests {
 
     #[test]
     fn the_first_match_counts() {
-        let routes = Routes::new(vec![route("/api/new/*", &[], 1), route("/api/**", &[Method::GET], 2)]);
-        let ttl = |method: Method, path: &str| routes.policy(&method, path.as_bytes()).ttl.map(|ttl| ttl.as_secs());
+        let routes = [route("/api/new/*", &[], 1), route("/api/**", &[Method::GET], 2)];
+        let ttl = |method: Method, path: &str| {
+            find(&routes, &method, path.as_bytes()).and_then(|at| routes[at].policy.ttl).map(|ttl| ttl.as_secs())
+        };
         assert_eq!(ttl(Method::GET, "/api/new/x"), Some(1));
         assert_eq!(ttl(Method::GET, "/api/old"), Some(2));
         assert_eq!(ttl(Method::HEAD, "/api/old"), Some(2));

@@ -7,7 +7,6 @@ use pingora_http::RequestHeader;
 
 use crate::{
     cache::{Entry, Key, Outcome, policy as cache_policy, status::CacheStatus},
-    route::Policy,
     traffic::UpstreamFailure,
 };
 
@@ -27,14 +26,13 @@ impl Engine {
     pub(super) async fn ask<R: Reply>(
         &self,
         request: &Request,
-        policy: &Policy,
         status: CacheStatus,
         stored: Option<Arc<Entry>>,
         reply: &mut R,
     ) -> Served {
         let outcome = match status {
             CacheStatus::Bypassed(why) => {
-                self.state.cache.stats.bypassed(why);
+                request.rule.counts.bypassed(why);
                 Outcome::Bypass
             }
             _ => Outcome::Miss,
@@ -50,7 +48,7 @@ impl Engine {
                     exchange.abort().await;
                     return served;
                 }
-                self.learn(request, policy, &exchange);
+                self.learn(request, &exchange);
                 self.stream(request, status, outcome, exchange, reply).await
             }
             Some(Err(failure)) => {
@@ -65,7 +63,8 @@ impl Engine {
     }
 
     /// What an answer that is not stored says about what is.
-    fn learn(&self, request: &Request, policy: &Policy, exchange: &Exchange) {
+    fn learn(&self, request: &Request, exchange: &Exchange) {
+        let policy = &request.rule.policy;
         self.invalidate_after(request, exchange.head.status(), &exchange.head);
         if request.head.method == Method::HEAD && cache_policy::admit(&request.head, policy).is_ok() {
             let (cache, key) = (&self.state.cache, Key::of(&request.head, &request.peer));

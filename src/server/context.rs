@@ -5,10 +5,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::header::{
-    Fields, RequestHead,
-    forwarded::{Peer, is_https},
-    request::Version,
+use crate::{
+    cache::Counts,
+    header::{
+        Fields, RequestHead,
+        forwarded::{Peer, is_https},
+        request::Version,
+    },
+    route::Policy,
 };
 
 use super::{Served, access_log::Line};
@@ -22,12 +26,21 @@ pub(super) struct Request {
     pub(super) began: Instant,
     /// `X-Request-Id`, to the app and back to the client.
     pub(super) id: RequestId,
+    /// What the configuration says of it.
+    pub(super) rule: Arc<Rule>,
+}
+
+/// What the configuration says of a request, and where it is counted.
+#[derive(Debug, Default)]
+pub(super) struct Rule {
+    pub(super) policy: Policy,
+    pub(super) counts: Arc<Counts>,
 }
 
 impl Request {
-    pub(super) fn new(head: RequestHead, peer: Peer, began: Instant) -> Self {
+    pub(super) fn new(head: RequestHead, peer: Peer, began: Instant, rule: Arc<Rule>) -> Self {
         let id = RequestId::of(&head);
-        Self { head, peer, began, id }
+        Self { head, peer, began, id, rule }
     }
 }
 

@@ -4,10 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use arc_swap::ArcSwap;
 
-use crate::{
-    route::{Route, Routes},
-    state::State,
-};
+use crate::{route::Route, state::State};
 
 use super::{
     Common, Engine, Settings,
@@ -51,7 +48,7 @@ impl Current {
         let flights = Arc::new(Flights::new(cache.max_bytes, cache.max_object_bytes));
         let log = log(&state, None, &settings.access_log)?;
         let common = Common { state, flights, signature: Sending::signature() };
-        let engine = Engine::new(&common, log, settings, Routes::new(routes));
+        let engine = Engine::new(&common, log, settings, routes);
         Ok(Self { engine: ArcSwap::from_pointee(engine), common })
     }
 
@@ -66,7 +63,8 @@ impl Current {
     /// When the access log cannot be opened; then the engine stays.
     pub(super) fn reload(&self, settings: Settings, routes: Vec<Route>) -> Result<(), String> {
         let log = log(&self.common.state, Some(&self.engine()), &settings.access_log)?;
-        let engine = Engine::new(&self.common, log, settings, Routes::new(routes));
+        let engine = Engine::new(&self.common, log, settings, routes);
+        self.common.state.routes.store(engine.routes.clone());
         self.engine.store(Arc::new(engine));
         Ok(())
     }

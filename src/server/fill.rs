@@ -12,13 +12,12 @@ use tokio::time::sleep;
 use crate::{
     cache::{Asker, Entry, Selecting, Skip, Storable, freshness::Received, policy},
     header::{Fields, RequestHead, ResponseHead},
-    route::Policy,
     traffic::UpstreamFailure,
 };
 
 use super::{
     Engine,
-    context::Request,
+    context::{Request, Rule},
     flight::Answered,
     origin::{Exchange, Heard},
     pilot::{Pilot, Use, deserted_for},
@@ -31,7 +30,7 @@ struct Fill {
     engine: Arc<Engine>,
     pilot: Pilot,
     request: RequestHead,
-    policy: Policy,
+    rule: Arc<Rule>,
     asker: Asker,
     /// What is stored: asked the origin to confirm, and kept should it fail.
     stored: Option<Arc<Entry>>,
@@ -43,15 +42,14 @@ impl Engine {
         self: &Arc<Self>,
         mut pilot: Pilot,
         request: &Request,
-        policy: &Policy,
         asker: Asker,
         stored: Option<Arc<Entry>>,
     ) {
         let Ok(asked) = upstream_request(request, Ask::Whole, &self.sending) else {
             return pilot.failed(UpstreamFailure::Malformed);
         };
-        let (engine, request, policy) = (self.clone(), request.head.clone(), policy.clone());
-        let fill = Fill { engine, pilot, request, policy, asker, stored };
+        let (engine, request, rule) = (self.clone(), request.head.clone(), request.rule.clone());
+        let fill = Fill { engine, pilot, request, rule, asker, stored };
         tokio::spawn(async move { fill.run(asked).await });
     }
 }
@@ -210,7 +208,7 @@ impl Fill {
     }
 
     fn decide(&self, head: &ResponseHead, received: &Received) -> Result<Storable, Skip> {
-        policy::store(self.asker, head, &self.policy, &self.engine.state.cache.settings(), received)
+        policy::store(self.asker, head, &self.rule.policy, &self.engine.state.cache.settings(), received)
     }
 
     /// The next part, or `None` when nobody has waited for it for too long.
@@ -265,8 +263,9 @@ impl Fill {
 
     fn insert(&self, entry: Arc<Entry>, status: u16) {
         let key = self.pilot.key();
-        if let Err(skip) = self.engine.state.cache.insert(&key.key, entry, key.epoch) {
-            self.skipped(skip, status);
+        match self.engine.state.cache.insert(&key.key, entry, key.epoch) {
+            Ok(()) => self.rule.counts.stored(),
+            Err(skip) => self.skipped(skip, status),
         }
     }
 
@@ -274,7 +273,7 @@ impl Fill {
     /// different. An error of the server says nothing about the next answer.
     fn skipped(&self, skip: Skip, status: u16) {
         let (cache, key, now) = (&self.engine.state.cache, &self.pilot.key().key, Instant::now());
-        cache.stats.skipped(skip);
+        self.rule.counts.skipped(skip);
         if status < 500 && !matches!(skip, Skip::Truncated | Skip::NoRoom | Skip::Purged) {
             cache.mark_uncacheable(key, self.asker, skip, now);
             // The origin has another response now, which is not for keeping: what is stored is no longer true.

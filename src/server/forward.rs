@@ -334,7 +334,7 @@ impl ProxyHttp for Forward {
     async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Context) {
         let Some(request) = &ctx.request else { return };
         let status = session.response_written().map_or(499, |response| response.status.as_u16());
-        ctx.engine.state.cache.stats.bypassed(ctx.bypass());
+        request.rule.counts.bypassed(ctx.bypass());
         let whole = e.is_none() || ctx.answered;
         let detail = Some(ctx.bypass().name());
         let error = ctx.failure.map(UpstreamFailure::name);

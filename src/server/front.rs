@@ -220,13 +220,18 @@ impl Connection<'_> {
 
     fn request(&mut self, end: usize, began: Instant) -> Next {
         self.used = true;
+        // The head may have been long in coming, and other settings have come into force meanwhile.
+        self.engine = self.front.current.engine();
         let settings = &self.engine.settings;
         let head = match RequestHead::parse(self.buf.split_to(end).freeze(), &settings.limits) {
             Ok(head) => head,
             Err(refusal) => return Next::Refused(refusal),
         };
         match self.engine.admit(&head) {
-            Ok(()) => Next::Request(Box::new(Request::new(head, self.peer, began))),
+            Ok(()) => {
+                let rule = self.engine.rule(&head);
+                Next::Request(Box::new(Request::new(head, self.peer, began, rule)))
+            }
             Err(refusal) => Next::Refused(refusal),
         }
     }

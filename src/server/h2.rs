@@ -88,7 +88,8 @@ pub(super) fn request(session: &mut ServerSession, engine: &Engine) -> Result<Re
     let peer = Peer::new(address.unwrap_or([0, 0, 0, 0].into()), tls, &settings.trusted_proxies);
     let head = head(session, has_body, &settings.limits)?;
     engine.admit(&head)?;
-    Ok(Request::new(head, peer, Instant::now()))
+    let rule = engine.rule(&head);
+    Ok(Request::new(head, peer, Instant::now(), rule))
 }
 
 fn head(session: &ServerSession, has_body: bool, limits: &Limits) -> Result<RequestHead, Refusal> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{
     cache::{
         Bypass, Key, Outcome,
-        purge::{Mode, Scope},
+        purge::{Kind, Mode, Scope},
         status::CacheStatus,
     },
     header::{Fields, reference::same_origin_target, tags},
@@ -60,13 +60,14 @@ impl Engine {
                     .iter()
                     .map(|key| if soft { cache.expire(key, now) } else { cache.invalidate(key, now) })
                     .sum();
-                let mode = if soft { "soft" } else { "hard" };
-                problem::json(200, &serde_json::json!({ "status": "ok", "purged": purged, "mode": mode }))
+                let mode = if soft { Mode::Soft } else { Mode::Hard };
+                cache.stats.purged(Kind::Url, mode);
+                problem::json(200, &serde_json::json!({ "status": "ok", "purged": purged, "mode": mode.name() }))
             }
         };
         let status = CacheStatus::Bypassed(Bypass::Method);
         let added = self.ours(request, status);
-        cache.stats.bypassed(Bypass::Method);
+        request.rule.counts.bypassed(Bypass::Method);
         let whole = reply.whole(&head, &added, body).await.is_ok();
         let outcome = Outcome::Bypass;
         Served { status: head.status(), outcome, detail: status.detail(), error: None, upstream: None, whole }
@@ -74,7 +75,7 @@ impl Engine {
 
     /// Answers a client that wants nothing from the origin (RFC 9111 §5.2.1.7).
     pub(super) async fn only_if_cached<R: Reply>(&self, request: &Request, reply: &mut R) -> Served {
-        self.state.cache.stats.bypassed(Bypass::OnlyIfCached);
+        request.rule.counts.bypassed(Bypass::OnlyIfCached);
         let status = CacheStatus::Bypassed(Bypass::OnlyIfCached);
         let (head, body): (_, Bytes) =
             problem::of(504, "nothing usable is stored, and the request wants nothing else", &request.head);

@@ -49,7 +49,7 @@ use crate::{
     cache::{Asker, Bypass, Entry, Key, Lookup, Missed, Outcome, Stale, policy, status::CacheStatus},
     header::{Framing, RequestHead, refusal::Refusal},
     profile::{self, Sample},
-    route::{self, Policy, Routes},
+    route::{self, Policy, Route},
     state::State,
 };
 
@@ -58,7 +58,7 @@ pub use settings::{Limits, Protocol, Settings, Timeouts, Tls, Upstream};
 
 use self::{
     access_log::AccessLog,
-    context::Request,
+    context::{Request, Rule},
     flight::Flights,
     invalidate::PURGE,
     origin::Origin,
@@ -71,7 +71,9 @@ use self::{
 pub(crate) struct Engine {
     state: Arc<State>,
     settings: Settings,
-    routes: Routes,
+    routes: Arc<Vec<Route>>,
+    /// What holds for each route, and last for what no route matches.
+    rules: Vec<Arc<Rule>>,
     sending: Sending,
     origin: Origin,
     flights: Arc<Flights>,
@@ -116,7 +118,7 @@ enum Found {
 }
 
 impl Engine {
-    fn new(common: &Common, log: Option<Arc<AccessLog>>, settings: Settings, routes: Routes) -> Self {
+    fn new(common: &Common, log: Option<Arc<AccessLog>>, settings: Settings, routes: Vec<Route>) -> Self {
         let Common { state, flights, signature } = common.clone();
         let sending = Sending {
             host: settings.host.clone(),
@@ -124,7 +126,13 @@ impl Engine {
             trusted_proxies: settings.trusted_proxies.clone(),
             signature,
         };
-        Self { origin: Origin::new(&settings, &state.traffic), flights, log, sending, settings, routes, state }
+        let named = routes.iter().map(|route| (Some(route.name.as_str()), route.policy.clone()));
+        let rules = named
+            .chain([(None, Policy::default())])
+            .map(|(name, policy)| Arc::new(Rule { policy, counts: state.cache.stats.of_route(name) }))
+            .collect();
+        let origin = Origin::new(&settings, &state.traffic);
+        Self { origin, flights, log, sending, settings, routes: Arc::new(routes), rules, state }
     }
 
     /// Whether a well-formed request may go on.
@@ -142,36 +150,41 @@ impl Engine {
         }
     }
 
+    /// 2 route: what holds for a request.
+    fn rule(&self, head: &RequestHead) -> Arc<Rule> {
+        let at = route::find(&self.routes, &head.method, head.path()).unwrap_or(self.routes.len());
+        self.rules[at].clone()
+    }
+
     /// Answers one request that passed the front door and has no body.
     async fn serve<R: Reply>(self: &Arc<Self>, request: &Request, reply: &mut R) {
         let _in_flight = self.state.traffic.in_flight.enter();
-        // 2 route
-        let policy = self.routes.policy(&request.head.method, request.head.path());
         // 3 cache
         let now = Instant::now();
-        let served = match self.lookup(request, policy, now) {
+        let served = match self.lookup(request, now) {
             Found::Fresh(entry) => {
                 let status = CacheStatus::Hit { ttl: entry.ttl(now), stale: None };
                 self.reuse(request, &entry, status, Outcome::Hit, now, reply).await
             }
             Found::Stale(entry, why, key, asker) => {
                 if why == Stale::WhileRevalidate {
-                    self.refresh(request, policy, key, asker, &entry);
+                    self.refresh(request, key, asker, &entry);
                 }
                 let status = CacheStatus::Hit { ttl: entry.ttl(now), stale: Some(why) };
                 self.reuse(request, &entry, status, Outcome::Stale, now, reply).await
             }
             // 4 fetch and 5 store: shared with whoever asks for the same, or for this request alone.
-            Found::Miss(missed, key, asker) => self.share(request, policy, key, asker, missed, reply).await,
+            Found::Miss(missed, key, asker) => self.share(request, key, asker, missed, reply).await,
             Found::Bypass(Bypass::OnlyIfCached) => self.only_if_cached(request, reply).await,
             Found::Bypass(Bypass::Method) if request.head.method.as_str() == PURGE => self.purge(request, reply).await,
-            Found::Bypass(why) => self.ask(request, policy, CacheStatus::Bypassed(why), None, reply).await,
+            Found::Bypass(why) => self.ask(request, CacheStatus::Bypassed(why), None, reply).await,
         };
         // 9 profile
         self.record(request, served, reply.sent());
     }
 
-    fn lookup(&self, request: &Request, policy: &Policy, now: Instant) -> Found {
+    fn lookup(&self, request: &Request, now: Instant) -> Found {
+        let policy = &request.rule.policy;
         if let Err(why) = policy::admit(&request.head, policy) {
             return Found::Bypass(why);
         }
@@ -196,7 +209,7 @@ impl Engine {
 
     fn record(&self, request: &Request, served: Served, bytes: u64) {
         let (endpoint, duration) = (route::endpoint(request.head.path(), served.status), request.began.elapsed());
-        self.state.cache.stats.answered(served.outcome);
+        request.rule.counts.answered(served.outcome);
         if let Some(log) =
             self.log.as_ref().filter(|_| self.settings.access_log.wants(served.status, !served.whole, duration))
         {

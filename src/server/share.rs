@@ -10,7 +10,6 @@ use crate::{
         status::{CacheStatus, Then},
     },
     header::{Fields, fields::is, validator},
-    route::Policy,
     traffic::UpstreamFailure,
 };
 
@@ -43,7 +42,6 @@ impl Engine {
     pub(super) async fn share<R: Reply>(
         self: &Arc<Self>,
         request: &Request,
-        policy: &Policy,
         key: Key,
         asker: Asker,
         missed: Missed,
@@ -55,7 +53,7 @@ impl Engine {
         // the flight of its own values, once.
         for _ in 0..2 {
             let flight = FlightKey { key: key.clone(), identified: asker.is_identified(), selecting, epoch };
-            let begin = |pilot| self.begin(pilot, request, policy, asker, stored.clone());
+            let begin = |pilot| self.begin(pilot, request, asker, stored.clone());
             let reader = if alone { self.flights.alone(&flight, begin) } else { self.flights.join(&flight, begin) };
             let Some(mut reader) = reader else { break };
             match self.answer(&mut reader, reply).await {
@@ -69,7 +67,7 @@ impl Engine {
                         && let Err(why) = storable.shared.admits(asker)
                     {
                         drop(reader);
-                        return self.ask(request, policy, CacheStatus::Bypassed(why), stored, reply).await;
+                        return self.ask(request, CacheStatus::Bypassed(why), stored, reply).await;
                     }
                     if answered.selecting.matches(&request.head, &settings) {
                         return self.relay(request, why, &reader, &answered, reply).await;
@@ -90,32 +88,26 @@ impl Engine {
                 Waited::TooLong => {
                     // A reader that will not read would hold up those that do.
                     drop(reader);
-                    self.state.cache.stats.skipped(Skip::LockTimeout);
+                    request.rule.counts.skipped(Skip::LockTimeout);
                     let status = CacheStatus::Forwarded { why, then: Then::Skipped(Skip::LockTimeout) };
-                    return self.ask(request, policy, status, stored, reply).await;
+                    return self.ask(request, status, stored, reply).await;
                 }
                 Waited::Left => return Served::nothing(Outcome::Miss),
             }
         }
-        self.ask(request, policy, CacheStatus::Bypassed(Bypass::HitForMiss), stored, reply).await
+        self.ask(request, CacheStatus::Bypassed(Bypass::HitForMiss), stored, reply).await
     }
 
     /// Refreshes what is stored in the background, once for all who are given it meanwhile (RFC 5861 §3). The request
     /// goes on its behalf, without what says who asked.
-    pub(super) fn refresh(
-        self: &Arc<Self>,
-        request: &Request,
-        policy: &Policy,
-        key: Key,
-        asker: Asker,
-        stored: &Arc<Entry>,
-    ) {
+    pub(super) fn refresh(self: &Arc<Self>, request: &Request, key: Key, asker: Asker, stored: &Arc<Entry>) {
         let personal = |name: &[u8]| asker.is_identified() && (is(name, "cookie") || is(name, "authorization"));
-        let request = Request::new(request.head.as_get_without(personal), request.peer, Instant::now());
+        let head = request.head.as_get_without(personal);
+        let request = Request::new(head, request.peer, Instant::now(), request.rule.clone());
         let (cache, nobody) = (&self.state.cache, Asker { cookie: false, authorization: false });
         let (selecting, epoch) = (cache.selecting(&key, &request.head), cache.epoch(&key));
         let flight = FlightKey { key, identified: false, selecting, epoch };
-        self.flights.refresh(&flight, |pilot| self.begin(pilot, &request, policy, nobody, Some(stored.clone())));
+        self.flights.refresh(&flight, |pilot| self.begin(pilot, &request, nobody, Some(stored.clone())));
     }
 
     /// Answers with what is stored in place of an origin that failed, where that is allowed.

@@ -57,7 +57,7 @@ impl Engine {
         stopping: watch::Receiver<bool>,
     ) {
         let _in_flight = self.state.traffic.in_flight.enter();
-        self.state.cache.stats.bypassed(Bypass::Upgrade);
+        request.rule.counts.bypassed(Bypass::Upgrade);
         let requested = Instant::now();
         let (mut upstream, word) = match self.ask_to_upgrade(request, &mut io, &mut ahead).await {
             Ok(asked) => asked,

@@ -168,7 +168,8 @@ mod tests {
             trusted_proxies,
             signature: "pacecar (1)".into(),
         };
-        let out = upstream_request(&Request::new(head, peer, Instant::now()), ask, &sending).unwrap();
+        let out =
+            upstream_request(&Request::new(head, peer, Instant::now(), Default::default()), ask, &sending).unwrap();
         let mut wire = Vec::new();
         out.header_to_h1_wire(&mut wire);
         String::from_utf8(wire).unwrap()

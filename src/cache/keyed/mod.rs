@@ -18,7 +18,9 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-pub use select::{Pattern, Select};
+pub use select::Select;
+
+pub use super::pattern::Pattern;
 use shelf::Shelf;
 
 use super::{Evicted, Skip};
