@@ -142,6 +142,11 @@ impl Entry {
         self.head.status() == 200 && validator::not_modified(request, self.head.get("etag"), modified)
     }
 
+    /// Whether it would be chosen in place of another one, or cannot stand beside it.
+    fn replaces(&self, old: &Self) -> bool {
+        !old.selecting.names_the_same(&self.selecting) || old.selecting == self.selecting
+    }
+
     /// Declares it stale from then on.
     pub fn expire(&self, at: Instant) {
         self.expired_ms.fetch_min(self.age(at).as_millis() as u64, Relaxed);
@@ -316,16 +321,19 @@ impl Resource {
         self.uncacheable[usize::from(identified)].map(|(_, why)| why)
     }
 
+    /// Whether a response that was asked for after a later purge stands where this one would.
+    pub fn has_newer_than(&self, entry: &Entry) -> bool {
+        self.variants.iter().any(|old| old.born() > entry.born() && entry.replaces(old))
+    }
+
     /// This resource with one more response, which replaces those it would be chosen instead of. The oldest variants go
     /// where there would be more than the bounds allow.
     pub fn with(&self, entry: Arc<Entry>, max_variants: usize, max_bytes: u64) -> Self {
-        let replaced =
-            |old: &&Arc<Entry>| !old.selecting.names_the_same(&entry.selecting) || old.selecting == entry.selecting;
         let mut bytes = entry.weight();
         let kept: Vec<_> = self
             .variants
             .iter()
-            .filter(|old| !replaced(old))
+            .filter(|old| !entry.replaces(old))
             .take(max_variants.max(1) - 1)
             .take_while(|old| {
                 bytes += old.weight();

@@ -215,11 +215,11 @@ impl Cache {
     /// Stores a response.
     ///
     /// # Errors
-    /// When its URL was invalidated since its fetch began.
+    /// When it was purged, or its URL invalidated, since its fetch began.
     pub fn insert(&self, key: &Key, entry: Arc<Entry>, epoch: Epoch) -> Result<(), Skip> {
         let max_variants = self.settings.load().max_variants;
         let invalidated = || self.purges.epoch(key).url != epoch.url;
-        if !self.store.insert(key, entry, max_variants, invalidated) {
+        if !self.purges.spare(key, &entry) || !self.store.insert(key, entry, max_variants, invalidated) {
             return Err(Skip::Purged);
         }
         Ok(())

@@ -131,10 +131,11 @@ impl Store {
         self.resources.peek(key)
     }
 
-    /// Adds a response to what is known of its key, unless `forbidden` when nothing else can change the key.
+    /// Adds a response to what is known of its key, unless it is `forbidden` when nothing else can change the key, or
+    /// older than a purge that what stands in its place is younger than.
     pub fn insert(&self, key: &Key, entry: Arc<Entry>, max_variants: usize, forbidden: impl FnOnce() -> bool) -> bool {
         let _writer = self.writer(key);
-        if forbidden() {
+        if forbidden() || self.resources.peek(key).is_some_and(|resource| resource.has_newer_than(&entry)) {
             return false;
         }
         self.put(key, |resource| resource.with(entry, max_variants, self.max_resource_bytes));
