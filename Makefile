@@ -27,7 +27,7 @@ INSTALL = install() { \
 APPS := target/apps
 APPS_INSTALLED := $(foreach app,django express vite clients,$(APPS)/$(app)/.installed)
 
-.PHONY: help run test build-tools app-tools
+.PHONY: help run test conformance build-tools app-tools
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1: /'
@@ -97,6 +97,22 @@ test: build-tools $(APPS_INSTALLED) ## Runs everything that CI runs
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	$(CARGO) test --locked
+
+# The public suite behind cache-tests.fyi, as of this commit. It is fetched from GitHub, which is why `make test` goes
+# without it. With CACHE_TESTS=DIR, a checkout that is there already.
+CACHE_TESTS ?= target/cache-tests
+CACHE_TESTS_COMMIT := b55b8bda3dbb8c927c04e85bd8d496a8caa3e4ba
+RUNS ?= 3
+
+conformance: build-tools app-tools ## Runs the public HTTP caching suite (RUNS=3)
+	@if [ ! -e $(CACHE_TESTS)/package.json ]; then
+		git init -q $(CACHE_TESTS)
+		git -C $(CACHE_TESTS) fetch -q --depth 1 https://github.com/http-tests/cache-tests $(CACHE_TESTS_COMMIT)
+		git -C $(CACHE_TESTS) checkout -q FETCH_HEAD
+	fi
+	[ -e $(CACHE_TESTS)/node_modules ] || (cd $(CACHE_TESTS) && npm install --ignore-scripts --no-audit --no-fund --loglevel=error)
+	$(CARGO) build --locked --profile quick
+	node tests/conformance.mjs $(CACHE_TESTS) target/quick/pacecar $(RUNS)
 
 # pingora compiles C code, and Rust links with the C compiler.
 build-tools:
