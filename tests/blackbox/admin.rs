@@ -84,6 +84,26 @@ async fn cache_statistics_equal_the_traffic() {
 }
 
 #[tokio::test]
+async fn cache_statistics_by_route_equal_the_traffic() {
+    let origin = origin().await;
+    let routes = "[[route]]\nname = \"pages\"\nmatch = \"/page\"\n[[route]]\nname = \"own\"\nmatch = \"/private\"\n";
+    let sidecar = Sidecar::in_front_of(&origin).config(routes).start().await;
+    send_traffic(&sidecar).await;
+    overview_of(&sidecar, 10).await;
+    let stats = sidecar.admin_get("/performance/cache/stats").await;
+    let (pages, own) = (&stats["routes"]["pages"], &stats["routes"]["own"]);
+    assert_eq!((&pages["hits"], &pages["misses"], &pages["bypassed"]), (&json!(4), &json!(1), &json!(0)));
+    assert_eq!((&pages["hit_rate_percent"], &pages["stores"]), (&json!(80.0), &json!({"stored": 1, "rejected": {}})));
+    assert_eq!((&own["misses"], &own["bypasses"]), (&json!(1), &json!({"hit-for-miss": 1})));
+    assert_eq!(own["stores"], json!({"stored": 0, "rejected": {"private": 1}}));
+    // The whole has what no route matches besides.
+    assert_eq!((&stats["hits"], &stats["misses"], &stats["bypassed"]), (&json!(4), &json!(3), &json!(3)));
+    for (series, value) in [("route=\"pages\",result=\"hit\"", 4.0), ("route=\"own\",result=\"bypass\"", 1.0)] {
+        assert_eq!(sidecar.metric(&format!("pacecar_cache_route_requests_total{{{series}}}")).await, value, "{series}");
+    }
+}
+
+#[tokio::test]
 async fn profile_equals_the_traffic() {
     let origin = origin().await;
     let sidecar = Sidecar::in_front_of(&origin).start().await;
