@@ -250,6 +250,10 @@ impl Cache {
         let Some(stored) = resource.select(request, &settings).filter(|entry| self.purges.spare(key, entry)) else {
             return;
         };
+        // Somebody's own response is not the one that is stored for all.
+        if stored.shared.admits(asker).is_err() {
+            return;
+        }
         let same = |field: &str| match response.get(field) {
             Some(said) => stored.head.get(field) == Some(said),
             None => true,

@@ -59,10 +59,21 @@ impl Routes {
         Self { routes, otherwise: Policy::default() }
     }
 
-    /// The policy for a method and a path (without its query).
+    /// The policy for a method and a path (without its query). No path that an app may read as another falls under a
+    /// public one: `/static/..%2faccount` is everybody's own account to an app that decodes before it looks.
     pub fn policy(&self, method: &Method, path: &[u8]) -> &Policy {
-        self.routes.iter().find(|route| route.takes(method, path)).map_or(&self.otherwise, |route| &route.policy)
+        let policy = self.routes.iter().find(|route| route.takes(method, path)).map(|route| &route.policy);
+        policy.filter(|policy| !policy.public || has_one_reading(path)).unwrap_or(&self.otherwise)
     }
+}
+
+/// Whether every app takes a path to have the same segments: no dot segments (RFC 3986 §5.2.4), also not with what some
+/// servers cut off behind `;`, no backslash, and none of these or `%` itself in percent-encoding.
+fn has_one_reading(path: &[u8]) -> bool {
+    let is_dots = |segment: &[u8]| matches!(segment.split(|byte| *byte == b';').next(), Some(b"." | b".."));
+    let is_hidden =
+        |coded: &[u8]| matches!(coded.to_ascii_lowercase().as_slice(), b"%2e" | b"%2f" | b"%5c" | b"%25" | b"%3b");
+    !path.contains(&b'\\') && !path.split(|byte| *byte == b'/').any(is_dots) && !path.windows(3).any(is_hidden)
 }
 
 impl Route {
@@ -91,5 +102,26 @@ mod tests {
         assert_eq!(ttl(Method::HEAD, "/api/old"), Some(2));
         assert_eq!(ttl(Method::POST, "/api/old"), None);
         assert_eq!(ttl(Method::GET, "/"), None);
+    }
+
+    #[test]
+    fn a_path_with_two_readings_is_not_public() {
+        let public = Policy { public: true, ..Policy::default() };
+        let routes = Routes::new(vec![Route { policy: public, ..route("/static/**", &[], 1) }, route("/**", &[], 2)]);
+        for (path, expected) in [
+            ("/static/app.css", true),
+            ("/static/a%20b/..c/d..;x.css", true),
+            ("/static/../x", false),
+            ("/static/./x", false),
+            ("/static/..;a=b/x", false),
+            ("/static/%2E%2e/x", false),
+            ("/static/..%2fx", false),
+            ("/static/..%5Cx", false),
+            ("/static/..\\x", false),
+            ("/static/..%252fx", false),
+            ("/static/..%3b/x", false),
+        ] {
+            assert_eq!(routes.policy(&Method::GET, path.as_bytes()).public, expected, "{path}");
+        }
     }
 }
