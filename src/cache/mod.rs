@@ -16,6 +16,8 @@ pub mod status;
 pub mod store;
 
 #[cfg(test)]
+mod flood_tests;
+#[cfg(test)]
 mod policy_tests;
 
 use std::{sync::Arc, time::Instant};
