@@ -327,13 +327,12 @@ impl Resource {
     }
 
     /// This resource with one more response, which replaces those it would be chosen instead of. The oldest variants go
-    /// where there would be more than the bounds allow.
-    pub fn with(&self, entry: Arc<Entry>, max_variants: usize, max_bytes: u64) -> Self {
+    /// where there would be more than the bounds allow; how many do.
+    pub fn with(&self, entry: Arc<Entry>, max_variants: usize, max_bytes: u64) -> (Self, usize) {
         let mut bytes = entry.weight();
-        let kept: Vec<_> = self
-            .variants
-            .iter()
-            .filter(|old| !entry.replaces(old))
+        let others = self.variants.iter().filter(|old| !entry.replaces(old));
+        let kept: Vec<_> = others
+            .clone()
             .take(max_variants.max(1) - 1)
             .take_while(|old| {
                 bytes += old.weight();
@@ -341,9 +340,10 @@ impl Resource {
             })
             .cloned()
             .collect();
+        let gone = others.count() - kept.len();
         let variants = [entry].into_iter().chain(kept).collect();
         // What was just stored is cacheable after all.
-        Self { variants, uncacheable: [None, self.uncacheable[1]] }
+        (Self { variants, uncacheable: [None, self.uncacheable[1]] }, gone)
     }
 
     /// This resource without the responses that `drop` names.

@@ -18,6 +18,8 @@ pub mod status;
 pub mod store;
 
 #[cfg(test)]
+mod flood_tests;
+#[cfg(test)]
 mod policy_tests;
 
 use std::{sync::Arc, time::Instant};
@@ -251,6 +253,10 @@ impl Cache {
         let Some(stored) = resource.select(request, &settings).filter(|entry| self.purges.spare(key, entry)) else {
             return;
         };
+        // Somebody's own response is not the one that is stored for all.
+        if stored.shared.admits(asker).is_err() {
+            return;
+        }
         let same = |field: &str| match response.get(field) {
             Some(said) => stored.head.get(field) == Some(said),
             None => true,

@@ -43,9 +43,19 @@ impl Asker {
     }
 }
 
-/// Fields that steer some origins to another method or target and are no part of the key.
-const UNKEYED: [&str; 6] =
-    ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url", "x-host"];
+/// Fields that steer some origins to another method, scheme, host or target and are no part of the key.
+const UNKEYED: [&str; 10] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-host",
+    "x-http-host-override",
+    "x-original-host",
+    "front-end-https",
+    "x-url-scheme",
+];
 
 /// Whether the cache may take part in a request at all.
 ///
@@ -67,6 +77,10 @@ pub fn admit(request: &RequestHead, policy: &Policy) -> Result<(), Bypass> {
         return Err(Bypass::Disabled);
     }
     if UNKEYED.iter().any(|field| request.has(field)) {
+        return Err(Bypass::Unkeyed);
+    }
+    // RFC 3875 §4.1.18: to an app behind CGI or WSGI, a name with `_` is the field with `-`, which Vary and the key mean.
+    if request.fields().any(|(name, _)| name.contains(&b'_')) {
         return Err(Bypass::Unkeyed);
     }
     // RFC 9110 §7.6.1: a field that Connection names is not sent on, so the answer was not chosen by it, although Vary

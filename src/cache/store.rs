@@ -74,14 +74,14 @@ impl Weighter<Key, Arc<Resource>> for Weight {
     }
 }
 
-/// Counts what quick_cache evicts for room.
+/// Counts what quick_cache evicts for room. `on_evict` would count what is replaced as well.
 #[derive(Clone, Debug)]
 struct OnEviction(Arc<Counter>);
 
 impl Lifecycle<Key, Arc<Resource>> for OnEviction {
     type RequestState = ();
 
-    fn on_evict(&self, (): &mut (), _: Key, resource: Arc<Resource>) {
+    fn before_evict(&self, (): &mut (), _: &Key, resource: &mut Arc<Resource>) {
         resource.variants().iter().for_each(|_| self.0.add());
     }
 }
@@ -138,7 +138,13 @@ impl Store {
         if forbidden() || self.resources.peek(key).is_some_and(|resource| resource.has_newer_than(&entry)) {
             return false;
         }
-        self.put(key, |resource| resource.with(entry, max_variants, self.max_resource_bytes));
+        let mut gone = 0;
+        self.put(key, |resource| {
+            let (after, without_room) = resource.with(entry, max_variants, self.max_resource_bytes);
+            gone = without_room;
+            after
+        });
+        (0..gone).for_each(|_| self.evicted_for_room.add());
         true
     }
 
@@ -292,6 +298,7 @@ mod tests {
         let store = store(1 << 20, 100, 1 << 10);
         put(&store, &key("/"), entry(&store, "", "", b"old".to_vec()));
         put(&store, &key("/"), entry(&store, "", "", b"new".to_vec()));
+        assert_eq!(store.evicted_for_room(), 0, "what is replaced had room");
         assert_eq!((selected(&store, "").unwrap().as_ref(), store.entries()), (b"new".as_slice(), 1));
     }
 
@@ -311,7 +318,7 @@ mod tests {
         for n in 0..40 {
             put(&store, &key("/"), entry(&store, "Vary: X", &format!("X: {n}\r\n"), b"x".to_vec()));
         }
-        assert_eq!(store.entries(), 16);
+        assert_eq!((store.entries(), store.evicted_for_room()), (16, 24));
         assert!(selected(&store, "X: 39\r\n").is_some() && selected(&store, "X: 0\r\n").is_none());
     }
 

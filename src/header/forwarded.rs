@@ -32,8 +32,13 @@ fn is_trusted(address: IpAddr, trusted_proxies: &[IpNet]) -> bool {
     trusted_proxies.iter().any(|net| net.contains(&address))
 }
 
-/// Whether a field tells the app about the client's connection, so that only a trusted proxy may set it.
+/// Whether a field tells the app about the client's connection, so that only a trusted proxy may set it. An app behind
+/// CGI or WSGI reads a `_` as the `-` that it stands for (RFC 3875 §4.1.18).
 pub fn is_forwarding(name: &[u8]) -> bool {
+    if name.contains(&b'_') {
+        let dashed: Vec<u8> = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
+        return is_forwarding(&dashed);
+    }
     starts_with(name, "x-forwarded-") || is(name, "forwarded") || is(name, "x-real-ip")
 }
 
@@ -62,15 +67,17 @@ pub fn keyed<'a>(head: &'a RequestHead, peer: &Peer) -> impl Iterator<Item = (&'
     let trusted = peer.trusted;
     head.fields().filter(move |_| trusted).flat_map(|(name, value)| {
         let whole = starts_with(name, "x-forwarded-") && !is(name, "x-forwarded-for");
-        let forwarded = |part| Some(value).filter(|_| is(name, "forwarded")).and_then(|value| parameter(value, part));
-        [
-            whole.then_some((name, value)),
-            forwarded("host").map(|host| (b"host".as_slice(), host)),
-            forwarded("proto").map(|proto| (b"proto".as_slice(), proto)),
-        ]
-        .into_iter()
-        .flatten()
+        // Cut at every separator, also within quotes: an app that reads them otherwise finds nothing that was left out.
+        let forwarded = is(name, "forwarded").then(|| value.split(|byte| matches!(byte, b',' | b';')).map(trim));
+        let claims = forwarded.into_iter().flatten().filter(|pair| !pair.is_empty() && !names_a_node(pair));
+        whole.then_some((name, value)).into_iter().chain(claims.map(move |pair| (name, pair)))
     })
+}
+
+/// Whether a parameter of `Forwarded` names the client or a proxy (RFC 7239 §5.1, §5.2), rather than what was asked for.
+fn names_a_node(pair: &[u8]) -> bool {
+    let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+    is(name, "for") || is(name, "by")
 }
 
 /// The fields that tell the app who asks, and how.
@@ -244,6 +251,31 @@ mod tests {
         let head =
             head("X-Forwarded-Host: b\r\nX-Forwarded-For: c\r\nX-Forwarded-Prefix: /d\r\nForwarded: for=e;host=f\r\n");
         let keyed: Vec<_> = keyed(&head, &peer("10.0.0.1")).map(|(_, value)| value).collect();
-        assert_eq!(keyed, [b"b".as_slice(), b"/d", b"f"]);
+        assert_eq!(keyed, [b"b".as_slice(), b"/d", b"host=f"]);
+    }
+
+    #[test]
+    fn nothing_that_forwarded_says_of_what_was_asked_for_is_left_out_of_the_key() {
+        for (forwarded, expected) in [
+            ("for=a;by=b", &[][..]),
+            ("for=a, For=b;host=c", &["host=c"]),
+            ("for=\"a,b\";host=c", &["b\"", "host=c"]),
+            ("for=\"a;b\" ; Proto=https", &["b\"", "Proto=https"]),
+            ("host=c;x=y,,;", &["host=c", "x=y"]),
+        ] {
+            let head = head(&format!("Forwarded: {forwarded}\r\n"));
+            let keyed: Vec<_> = keyed(&head, &peer("10.0.0.1")).map(|(_, pair)| pair).collect();
+            assert_eq!(keyed, expected.iter().map(|pair| pair.as_bytes()).collect::<Vec<_>>(), "{forwarded}");
+        }
+    }
+
+    #[test]
+    fn underscores_are_dashes_to_some_apps() {
+        for name in ["X-Forwarded-Host", "x_forwarded_host", "X_Forwarded-For", "X_REAL_IP", "forwarded"] {
+            assert!(is_forwarding(name.as_bytes()), "{name}");
+        }
+        for name in ["X_Forwardedly", "x_real", "forwarded_"] {
+            assert!(!is_forwarding(name.as_bytes()), "{name}");
+        }
     }
 }

@@ -46,9 +46,21 @@ impl Default for Policy {
     }
 }
 
-/// The route of a method and a path (without its query): the first that matches, in the order of the file.
+/// The route of a method and a path (without its query): the first that matches, in the order of the file. No path that
+/// an app may read as another falls under a public one: `/static/..%2faccount` is everybody's own account to an app that
+/// decodes before it looks.
 pub fn find(routes: &[Route], method: &Method, path: &[u8]) -> Option<usize> {
-    routes.iter().position(|route| route.takes(method, path))
+    let first = routes.iter().position(|route| route.takes(method, path));
+    first.filter(|at| !routes[*at].policy.public || has_one_reading(path))
+}
+
+/// Whether every app takes a path to have the same segments: no dot segments (RFC 3986 §5.2.4), also not with what some
+/// servers cut off behind `;`, no backslash, and none of these or `%` itself in percent-encoding.
+fn has_one_reading(path: &[u8]) -> bool {
+    let is_dots = |segment: &[u8]| matches!(segment.split(|byte| *byte == b';').next(), Some(b"." | b".."));
+    let is_hidden =
+        |coded: &[u8]| [b"%2e", b"%2f", b"%5c", b"%25", b"%3b"].iter().any(|code| coded.eq_ignore_ascii_case(*code));
+    !path.contains(&b'\\') && !path.split(|byte| *byte == b'/').any(is_dots) && !path.windows(3).any(is_hidden)
 }
 
 impl Route {
@@ -79,5 +91,27 @@ mod tests {
         assert_eq!(ttl(Method::HEAD, "/api/old"), Some(2));
         assert_eq!(ttl(Method::POST, "/api/old"), None);
         assert_eq!(ttl(Method::GET, "/"), None);
+    }
+
+    #[test]
+    fn a_path_with_two_readings_is_not_public() {
+        let public = Policy { public: true, ..Policy::default() };
+        let routes = [Route { policy: public, ..route("/static/**", &[], 1) }, route("/**", &[], 2)];
+        for (path, expected) in [
+            ("/static/app.css", true),
+            ("/static/a%20b/..c/d..;x.css", true),
+            ("/static/../x", false),
+            ("/static/./x", false),
+            ("/static/..;a=b/x", false),
+            ("/static/%2E%2e/x", false),
+            ("/static/..%2fx", false),
+            ("/static/..%5Cx", false),
+            ("/static/..\\x", false),
+            ("/static/..%252fx", false),
+            ("/static/..%3b/x", false),
+        ] {
+            let found = find(&routes, &Method::GET, path.as_bytes());
+            assert_eq!(found.is_some_and(|at| routes[at].policy.public), expected, "{path}");
+        }
     }
 }

@@ -45,11 +45,14 @@ impl Engine {
         asker: Asker,
         stored: Option<Arc<Entry>>,
     ) {
-        let Ok(asked) = upstream_request(request, Ask::Whole, &self.sending) else {
+        let mut request = request.clone();
+        // Its answer is for all who write the host in another way: the app is asked in the one form that the key has.
+        request.head.host = Bytes::copy_from_slice(pilot.key().key.parts().host);
+        let Ok(asked) = upstream_request(&request, Ask::Whole, &self.sending) else {
             return pilot.failed(UpstreamFailure::Malformed);
         };
-        let (engine, request, rule) = (self.clone(), request.head.clone(), request.rule.clone());
-        let fill = Fill { engine, pilot, request, rule, asker, stored };
+        let (engine, rule) = (self.clone(), request.rule.clone());
+        let fill = Fill { engine, pilot, request: request.head, rule, asker, stored };
         tokio::spawn(async move { fill.run(asked).await });
     }
 }
@@ -270,11 +273,14 @@ impl Fill {
     }
 
     /// Counts a response that is not stored, and remembers its URL for a moment where the next answer will be no
-    /// different. An error of the server says nothing about the next answer.
+    /// different. An error of the server, or of the request itself, says nothing about the next answer.
     fn skipped(&self, skip: Skip, status: u16) {
         let (cache, key, now) = (&self.engine.state.cache, &self.pilot.key().key, Instant::now());
         self.rule.counts.skipped(skip);
-        if status < 500 && !matches!(skip, Skip::Truncated | Skip::NoRoom | Skip::Purged) {
+        if status < 500
+            && !is_about_the_request(status)
+            && !matches!(skip, Skip::Truncated | Skip::NoRoom | Skip::Purged)
+        {
             cache.mark_uncacheable(key, self.asker, skip, now);
             // The origin has another response now, which is not for keeping: what is stored is no longer true.
             if let Some(stored) = self.stored.as_ref().filter(|_| matches!(status, 200..400 | 404 | 410)) {
@@ -282,4 +288,10 @@ impl Fill {
             }
         }
     }
+}
+
+/// Statuses that are about the very request, its fields and its sender, rather than about its URL (RFC 9110 §15.5,
+/// RFC 6585): one client's bad field must not keep the answers to all others out of the cache.
+fn is_about_the_request(status: u16) -> bool {
+    matches!(status, 400 | 406 | 408 | 412 | 413 | 415..=417 | 421 | 422 | 425 | 428 | 429 | 431)
 }

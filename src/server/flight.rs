@@ -319,11 +319,12 @@ impl Reader {
         self.flight.state.lock().asked
     }
 
-    /// Waits for the head, or for an interim response before it. Safe to cancel.
+    /// Waits for the head, or for an interim response before it. Before the head nobody can tell whether the answer is
+    /// for all: so an interim response is for the request that began the flight. Safe to cancel.
     pub(super) async fn answer(&mut self) -> Answer {
         let seen = self.interim;
         let answer = self.when(|state| {
-            if let Some(interim) = state.interim.get(seen) {
+            if let Some(interim) = state.interim.get(seen).filter(|_| self.began()) {
                 return Some(Answer::Interim(interim.clone()));
             }
             if let Some(answered) = &state.answered {

@@ -107,7 +107,9 @@ impl Engine {
         let (cache, nobody) = (&self.state.cache, Asker { cookie: false, authorization: false });
         let (selecting, epoch) = (cache.selecting(&key, &request.head), cache.epoch(&key));
         let flight = FlightKey { key, identified: false, selecting, epoch };
-        self.flights.refresh(&flight, |pilot| self.begin(pilot, &request, nobody, Some(stored.clone())));
+        // RFC 9111 §4.3.1: a request without the fields that chose what is stored cannot have it confirmed.
+        let chosen = Some(stored).filter(|stored| stored.selecting.matches(&request.head, &cache.settings()));
+        self.flights.refresh(&flight, |pilot| self.begin(pilot, &request, nobody, chosen.cloned()));
     }
 
     /// Answers with what is stored in place of an origin that failed, where that is allowed.

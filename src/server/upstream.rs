@@ -97,9 +97,10 @@ pub(super) fn over_h2(request: &RequestHeader) -> Result<Box<RequestHeader>> {
     Ok(out)
 }
 
-/// Fields that only this client can use the answer to (RFC 9110 §13.1, §14.2).
+/// Fields that only this client can use the answer to (RFC 9110 §13.1, §14.2), and the length of a body that is not
+/// there, which others do not state.
 fn is_for_one(name: &[u8]) -> bool {
-    ["if-none-match", "if-modified-since", "range", "if-range"].iter().any(|field| is(name, field))
+    ["if-none-match", "if-modified-since", "range", "if-range", "content-length"].iter().any(|field| is(name, field))
 }
 
 /// Fields that are written anew for each hop.
