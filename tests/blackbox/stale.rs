@@ -1,0 +1,384 @@
+//! Stale responses: while they are refreshed, and while the origin fails (RFC 5861, RFC 9111 §4.2.4).
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    time::{Duration, Instant},
+};
+
+use crate::common::{Answer, Cut, Gate, Origin, Received, Request, Response, Sidecar, get, head, ok, status, within};
+
+/// Stored and stale as it comes, and may be served while it is refreshed.
+fn refreshable(body: &str) -> Response {
+    ok(body).header("Cache-Control", "public, max-age=60, stale-while-revalidate=3600").header("Age", "60")
+}
+
+/// Stored and stale as it comes, and may be served when the origin fails.
+fn dependable(body: &str) -> Response {
+    ok(body).header("Cache-Control", "max-age=60, stale-if-error=3600").header("Age", "60")
+}
+
+fn fresh(body: &str) -> Response {
+    ok(body).header("Cache-Control", "max-age=60")
+}
+
+/// An origin that answers the first request of each target so, and all others otherwise.
+async fn first_then(first: Response, then: Response) -> Origin {
+    let asked = std::sync::Mutex::new(std::collections::HashSet::new());
+    let script = move |received: &Received| {
+        if asked.lock().unwrap().insert(received.target.clone()) { first.clone() } else { then.clone() }
+    };
+    Origin::new().otherwise(script).start().await
+}
+
+#[track_caller]
+fn assert_stale(answer: &Answer, why: &str, body: &str) {
+    answer.assert_status(200).assert_cache("hit").assert_cache_parameter(&format!("detail={why}")).assert_body(body);
+    answer.expect(answer.number("age") >= 60, "its true age".to_owned());
+}
+
+/// Asks until this is the body.
+async fn until_body(sidecar: &Sidecar, target: &str, body: &str) -> Answer {
+    within(format!("{body:?} at {target}"), async {
+        loop {
+            let answer = sidecar.get(target).await;
+            if answer.text() == body {
+                return answer;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn stale_response_is_served_at_once_while_one_request_refreshes_it() {
+    let gate = Gate::new();
+    let origin = first_then(refreshable("old"), fresh("new").after(&gate)).await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    sidecar.get("/").await.assert_cache_parameter("stored").assert_body("old");
+    for _ in 0..20 {
+        assert_stale(&sidecar.get("/").await, "stale-while-revalidate", "old");
+    }
+    gate.arrivals(1).await;
+    origin.assert_requests(2);
+    gate.open();
+    until_body(&sidecar, "/", "new").await.assert_cache("hit");
+    origin.assert_requests(2);
+}
+
+#[tokio::test]
+async fn refresh_that_confirms_makes_it_fresh() {
+    let confirmed = status(304).header("Cache-Control", "max-age=60").header("X-Version", "2");
+    let origin = first_then(refreshable("hello").header("ETag", "\"v1\"").header("X-Version", "1"), confirmed).await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    sidecar.get("/").await.assert_cache_parameter("stored");
+    assert_stale(&sidecar.get("/").await, "stale-while-revalidate", "hello");
+    let answer = within("what was confirmed", async {
+        loop {
+            let answer = sidecar.get("/").await;
+            if answer.field("x-version") == Some("2") {
+                return answer;
+            }
+        }
+    });
+    let answer = answer.await;
+    answer.assert_cache("hit").assert_body("hello").expect(answer.number("age") < 60, "young again".to_owned());
+    assert_eq!(origin.last().field("if-none-match"), Some("\"v1\""));
+    origin.assert_requests(2);
+}
+
+/// What somebody in particular sends, who wants a part.
+fn personal(request: Request) -> Request {
+    request
+        .header("Cookie", "session=1")
+        .header("Authorization", "Basic YTpi")
+        .header("If-None-Match", "\"v0\"")
+        .header("Range", "bytes=0-1")
+        .header("If-Range", "\"v1\"")
+        .header("Accept-Language", "de")
+}
+
+#[tokio::test]
+async fn refresh_goes_as_a_plain_get_of_nobody_in_particular() {
+    for method in ["GET", "HEAD"] {
+        for h2 in [false, true] {
+            let origin = first_then(refreshable("old").header("ETag", "\"v1\""), fresh("new")).await;
+            let sidecar = Sidecar::in_front_of(&origin).start().await;
+            let ask = async |request: Request| {
+                let request = request.header("Host", "a");
+                if h2 { sidecar.h2c().await.send(request).await } else { sidecar.send(request).await }
+            };
+            ask(get("/")).await.assert_cache_parameter("stored");
+            let answer = ask(personal(Request { method: method.to_owned(), ..get("/") })).await;
+            answer.assert_cache("hit").assert_cache_parameter("detail=stale-while-revalidate");
+            match method {
+                "GET" => answer.assert_status(206).assert_body("ol"),
+                _ => answer.assert_status(200).assert_body(""),
+            };
+            origin.wait_for_requests(2).await;
+            let refresh = origin.last();
+            assert_eq!(refresh.method, "GET");
+            for name in ["cookie", "authorization", "range", "if-range", "if-modified-since"] {
+                assert_eq!(refresh.field(name), None, "{name} of one client");
+            }
+            assert_eq!(refresh.field("if-none-match"), Some("\"v1\""), "the stored one, not the client's");
+            assert_eq!(refresh.field("accept-language"), Some("de"));
+            assert_eq!(refresh.field("host"), Some("a"));
+            within("the refreshed one", async { while ask(get("/")).await.text() != "new" {} }).await;
+            origin.assert_requests(2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn cookies_that_do_not_count_go_with_the_refresh() {
+    let origin = first_then(refreshable("old"), fresh("new")).await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    sidecar.get("/").await.assert_cache_parameter("stored");
+    let answer = sidecar.send(get("/").header("Cookie", "_ga=1")).await;
+    assert_stale(&answer, "stale-while-revalidate", "old");
+    origin.wait_for_requests(2).await;
+    assert_eq!(origin.last().field("cookie"), Some("_ga=1"), "as a request in the foreground has it");
+}
+
+#[tokio::test]
+async fn refresh_that_fails_leaves_what_is_stored() {
+    for failure in [ok("").cut_before_head(Cut::Fin), status(500), status(503), fresh("ha").cut(Cut::Fin).part("lf")] {
+        let count = AtomicUsize::new(0);
+        let script = move |_: &Received| match count.fetch_add(1, SeqCst) {
+            0 => refreshable("old"),
+            1 => failure.clone(),
+            _ => fresh("new"),
+        };
+        let origin = Origin::new().otherwise(script).start().await;
+        let sidecar = Sidecar::in_front_of(&origin).start().await;
+        sidecar.get("/").await.assert_cache_parameter("stored");
+        assert_stale(&sidecar.get("/").await, "stale-while-revalidate", "old");
+        origin.wait_for_requests(2).await;
+        // Nobody sees anything but the old one until there is a new one.
+        within("the new one", async {
+            loop {
+                let answer = sidecar.get("/").await;
+                if answer.text() == "new" {
+                    return answer.assert_cache("hit").assert_complete().clone();
+                }
+                assert_stale(&answer, "stale-while-revalidate", "old");
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_purged_or_too_old_is_not_served_while_it_is_refreshed() {
+    let spent = ok("old").header("Cache-Control", "max-age=60, stale-while-revalidate=60").header("Age", "120");
+    let origin = first_then(spent.header("ETag", "\"v1\""), fresh("new")).await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    sidecar.get("/").await.assert_cache_parameter("stored");
+    sidecar.get("/").await.assert_cache_parameter("fwd=stale").assert_cache_parameter("stored").assert_body("new");
+}
+
+#[tokio::test]
+async fn origin_that_fails_is_answered_for_by_what_is_stored() {
+    let failures = [500, 502, 503, 504].map(|failure| status(failure).part("sorry"));
+    let broken = [ok("").cut_before_head(Cut::Fin), ok("").cut_before_head(Cut::Reset), ok("").hang_before_head()];
+    for failure in failures.into_iter().chain(broken) {
+        let origin = first_then(dependable("hello"), failure).await;
+        let sidecar = Sidecar::in_front_of(&origin).config("[server.timeouts]\nread = \"300ms\"").start().await;
+        sidecar.get("/").await.assert_cache_parameter("stored").assert_body("hello");
+        assert_stale(&sidecar.get("/").await, "stale-if-error", "hello");
+        assert_stale(&sidecar.h2c().await.get("/").await, "stale-if-error", "hello");
+    }
+}
+
+#[tokio::test]
+async fn origin_that_is_down_is_answered_for_until_it_is_back() {
+    let origin = first_then(dependable("old").header("ETag", "\"v1\""), fresh("new")).await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    sidecar.get("/").await.assert_cache_parameter("stored").assert_body("old");
+    origin.stop().await;
+    for _ in 0..3 {
+        assert_stale(&sidecar.get("/").await, "stale-if-error", "old");
+    }
+    let known = sidecar.send(get("/").header("If-None-Match", "\"v1\"")).await;
+    known.assert_status(304).assert_cache("hit").assert_cache_parameter("detail=stale-if-error");
+    // What never was stored has nothing to stand in for it.
+    sidecar.get("/other").await.assert_status(502);
+    origin.restart().await;
+    until_body(&sidecar, "/", "new").await.assert_complete();
+    sidecar.get("/").await.assert_cache("hit").assert_body("new");
+    origin.assert_requests(2);
+}
+
+#[tokio::test]
+async fn head_and_ranges_are_answered_for_as_well() {
+    let origin = first_then(dependable("hello"), status(503)).await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    sidecar.get("/").await.assert_cache_parameter("stored");
+    for down in [false, true] {
+        if down {
+            origin.stop().await;
+        }
+        let answer = sidecar.send(head("/")).await;
+        answer.assert_status(200).assert_cache_parameter("detail=stale-if-error").assert_field("content-length", "5");
+        let answer = sidecar.send(get("/").header("Range", "bytes=1-2")).await;
+        answer.assert_status(206).assert_cache_parameter("detail=stale-if-error").assert_body("el");
+    }
+}
+
+#[tokio::test]
+async fn what_its_origin_wants_validated_is_never_served_stale() {
+    for control in [
+        "max-age=60, must-revalidate, stale-if-error=3600, stale-while-revalidate=3600",
+        "max-age=60, proxy-revalidate, stale-if-error=3600, stale-while-revalidate=3600",
+        "s-maxage=60, stale-if-error=3600, stale-while-revalidate=3600",
+        "no-cache, stale-if-error=3600, stale-while-revalidate=3600",
+    ] {
+        for failure in [status(503).part("sorry"), ok("").cut_before_head(Cut::Fin)] {
+            let count = AtomicUsize::new(0);
+            let script = move |_: &Received| match count.fetch_add(1, SeqCst) {
+                0 => ok("hello").header("Cache-Control", control).header("Age", "60").header("ETag", "\"v1\""),
+                1 => failure.clone(),
+                _ => status(304),
+            };
+            let origin = Origin::new().otherwise(script).start().await;
+            let sidecar = Sidecar::in_front_of(&origin).start().await;
+            sidecar.get("/").await.assert_cache_parameter("stored");
+            let answer = sidecar.get("/").await;
+            answer.expect(matches!(answer.status, 502 | 503), format!("the failure, with {control}"));
+            // It is kept all the same, until the origin can say whether it is still right.
+            sidecar.get("/").await.assert_status(200).assert_cache_parameter("fwd-status=304").assert_body("hello");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_failure_of_the_origin_is_passed_on() {
+    for refusal in [400, 403, 404, 410, 429, 501] {
+        let origin = first_then(dependable("hello"), status(refusal).part("no")).await;
+        let sidecar = Sidecar::in_front_of(&origin).start().await;
+        sidecar.get("/").await.assert_cache_parameter("stored");
+        sidecar.get("/").await.assert_status(refusal).assert_cache_parameter("fwd=stale").assert_body("no");
+        origin.assert_requests(2);
+    }
+}
+
+#[tokio::test]
+async fn time_for_failures_ends() {
+    let response = |age: &str| {
+        ok("hello").header("Cache-Control", "max-age=60, stale-if-error=600").header("Age", age).header("ETag", "\"v1\"")
+    };
+    for (age, is_served) in [("300", true), ("660", false)] {
+        let origin = first_then(response(age), status(503).part("sorry")).await;
+        let sidecar = Sidecar::in_front_of(&origin).start().await;
+        sidecar.get("/").await.assert_cache_parameter("stored");
+        let answer = sidecar.get("/").await;
+        if is_served {
+            assert_stale(&answer, "stale-if-error", "hello");
+        } else {
+            answer.assert_status(503).assert_cache_parameter("fwd=stale").assert_body("sorry");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_origin_does_not_say_the_operator_does() {
+    let config = "[[route]]\nmatch = \"/long\"\nstale_if_error = \"1h\"\n\
+        [[route]]\nmatch = \"/never\"\nstale_if_error = \"0s\"\n\
+        [[route]]\nmatch = \"/swr\"\nstale_while_revalidate = \"1h\"";
+    let switched_off = format!("[cache]\nstale_if_error = \"0s\"\n{config}");
+    // Its own word counts for more than the operator's.
+    let own = "max-age=60, stale-if-error=30";
+    for (config, target, control, age, expected) in [
+        (config, "/", "max-age=60", "100", Some("stale-if-error")),
+        (config, "/", "max-age=60", "360", None),
+        (config, "/", own, "90", None),
+        (config, "/long", "max-age=60", "1000", Some("stale-if-error")),
+        (config, "/long", own, "90", None),
+        (config, "/never", "max-age=60", "60", None),
+        (config, "/never", "max-age=60, stale-if-error=3600", "60", Some("stale-if-error")),
+        (config, "/swr", "max-age=60", "100", Some("stale-while-revalidate")),
+        (&switched_off, "/", "max-age=60", "60", None),
+        (&switched_off, "/long", "max-age=60", "60", Some("stale-if-error")),
+    ] {
+        let response = ok("hello").header("Cache-Control", control).header("Age", age).header("ETag", "\"v1\"");
+        let origin = first_then(response, status(503)).await;
+        let sidecar = Sidecar::in_front_of(&origin).config(config).start().await;
+        sidecar.get(target).await.assert_cache_parameter("stored");
+        let answer = sidecar.get(target).await;
+        match expected {
+            Some(why) => assert_stale(&answer, why, "hello"),
+            None => {
+                answer.expect(answer.status == 503, format!("503 at {target}, with {control} and Age {age}"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn failure_with_a_lifetime_of_its_own_does_not_replace_what_is_stored() {
+    let failure = status(503).part("sorry").header("Cache-Control", "max-age=60");
+    let origin = first_then(dependable("hello"), failure).await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    sidecar.get("/").await.assert_cache_parameter("stored");
+    for _ in 0..3 {
+        assert_stale(&sidecar.get("/").await, "stale-if-error", "hello");
+    }
+}
+
+#[tokio::test]
+async fn failure_is_shared_for_a_moment() {
+    let origin = Origin::new().otherwise(ok("").cut_before_head(Cut::Fin)).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    for attempt in 0.. {
+        let target = format!("/{attempt}");
+        let began = Instant::now();
+        sidecar.get(&target).await.assert_status(502);
+        let asked = origin.requests();
+        for _ in 0..5 {
+            sidecar.get(&target).await.assert_status(502);
+        }
+        // On a machine that is too busy the moment may be over, and this shows nothing.
+        if began.elapsed() < Duration::from_millis(900) {
+            origin.assert_requests(asked);
+            // Another URL is another question.
+            sidecar.get("/other").await.assert_status(502);
+            assert!(origin.requests() > asked);
+            return;
+        }
+        assert!(attempt < 20, "six requests never took less than a second");
+    }
+}
+
+#[tokio::test]
+async fn refusal_of_the_queue_is_not_shared() {
+    let gate = Gate::new();
+    let origin = Origin::new().route("/busy", ok("done").after(&gate)).otherwise(fresh("hello")).start().await;
+    let server = "upstream_concurrency = 1\nupstream_queue = 0";
+    let sidecar = Sidecar::in_front_of(&origin).server(server).start().await;
+    let mut busy = sidecar.client().await;
+    busy.send_bytes(get("/busy").to_bytes("a")).await;
+    gate.arrivals(1).await;
+    sidecar.get("/").await.assert_status(503);
+    gate.open();
+    busy.answer("GET").await.assert_body("done");
+    sidecar.until_metric("pacecar_upstream_in_flight", 0.0).await;
+    // At once, although the last one was refused a moment ago.
+    sidecar.get("/").await.assert_status(200).assert_body("hello");
+    origin.assert_requests(2);
+}
+
+#[tokio::test]
+async fn refusal_of_the_queue_is_answered_for_by_what_is_stored() {
+    let gate = Gate::new();
+    let origin = Origin::new().route("/busy", ok("done").after(&gate)).otherwise(dependable("hello")).start().await;
+    let server = "upstream_concurrency = 1\nupstream_queue = 0";
+    let sidecar = Sidecar::in_front_of(&origin).server(server).start().await;
+    sidecar.get("/").await.assert_cache_parameter("stored");
+    let mut busy = sidecar.client().await;
+    busy.send_bytes(get("/busy").to_bytes("a")).await;
+    gate.arrivals(1).await;
+    assert_stale(&sidecar.get("/").await, "stale-if-error", "hello");
+    gate.open();
+    busy.answer("GET").await.assert_body("done");
+    origin.assert_requests(2);
+}
