@@ -69,7 +69,7 @@ impl Engine {
                         && let Err(why) = storable.shared.admits(asker)
                     {
                         drop(reader);
-                        return self.ask(request, policy, CacheStatus::Bypassed(why), stored, reply).await;
+                        return self.ask(request, policy, CacheStatus::Bypassed(why), reply).await;
                     }
                     if answered.selecting.matches(&request.head, &settings) {
                         return self.relay(request, why, &reader, &answered, reply).await;
@@ -92,12 +92,12 @@ impl Engine {
                     drop(reader);
                     self.state.cache.stats.skipped(Skip::LockTimeout);
                     let status = CacheStatus::Forwarded { why, then: Then::Skipped(Skip::LockTimeout) };
-                    return self.ask(request, policy, status, stored, reply).await;
+                    return self.ask(request, policy, status, reply).await;
                 }
                 Waited::Left => return Served::nothing(Outcome::Miss),
             }
         }
-        self.ask(request, policy, CacheStatus::Bypassed(Bypass::HitForMiss), stored, reply).await
+        self.ask(request, policy, CacheStatus::Bypassed(Bypass::HitForMiss), reply).await
     }
 
     /// Refreshes what is stored in the background, once for all who are given it meanwhile (RFC 5861 §3). The request
