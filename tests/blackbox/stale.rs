@@ -1,7 +1,11 @@
 //! Stale responses: while they are refreshed, and while the origin fails (RFC 5861, RFC 9111 §4.2.4).
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    collections::HashSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,7 +27,7 @@ fn fresh(body: &str) -> Response {
 
 /// An origin that answers the first request of each target so, and all others otherwise.
 async fn first_then(first: Response, then: Response) -> Origin {
-    let asked = std::sync::Mutex::new(std::collections::HashSet::new());
+    let asked = Mutex::new(HashSet::new());
     let script = move |received: &Received| {
         if asked.lock().unwrap().insert(received.target.clone()) { first.clone() } else { then.clone() }
     };
@@ -142,18 +146,30 @@ async fn cookies_that_do_not_count_go_with_the_refresh() {
 
 #[tokio::test]
 async fn refresh_that_fails_leaves_what_is_stored() {
-    for failure in [ok("").cut_before_head(Cut::Fin), status(500), status(503), fresh("ha").cut(Cut::Fin).part("lf")] {
-        let count = AtomicUsize::new(0);
-        let script = move |_: &Received| match count.fetch_add(1, SeqCst) {
-            0 => refreshable("old"),
-            1 => failure.clone(),
-            _ => fresh("new"),
+    let failures: [fn(&Gate) -> Response; 3] = [
+        |gate| ok("").after(gate).cut_before_head(Cut::Fin),
+        |gate| status(503).part("sorry").after(gate),
+        |gate| fresh("ha").after(gate).cut(Cut::Fin).part("lf"),
+    ];
+    for failure in failures {
+        let (gate, broken) = (Gate::new(), Arc::new(AtomicBool::new(true)));
+        let (failure, is_broken) = (failure(&gate), broken.clone());
+        let asked = AtomicBool::new(false);
+        let script = move |_: &Received| match (asked.swap(true, SeqCst), is_broken.load(SeqCst)) {
+            (false, _) => refreshable("old"),
+            (true, true) => failure.clone(),
+            (true, false) => fresh("new"),
         };
         let origin = Origin::new().otherwise(script).start().await;
         let sidecar = Sidecar::in_front_of(&origin).start().await;
         sidecar.get("/").await.assert_cache_parameter("stored");
         assert_stale(&sidecar.get("/").await, "stale-while-revalidate", "old");
-        origin.wait_for_requests(2).await;
+        gate.arrivals(1).await;
+        gate.open();
+        // It is over once the connection to the app is.
+        sidecar.until_metric("pacecar_upstream_in_flight", 0.0).await;
+        assert_stale(&sidecar.get("/").await, "stale-while-revalidate", "old");
+        broken.store(false, SeqCst);
         // Nobody sees anything but the old one until there is a new one.
         within("the new one", async {
             loop {
@@ -169,7 +185,7 @@ async fn refresh_that_fails_leaves_what_is_stored() {
 }
 
 #[tokio::test]
-async fn what_is_purged_or_too_old_is_not_served_while_it_is_refreshed() {
+async fn time_for_refreshing_ends() {
     let spent = ok("old").header("Cache-Control", "max-age=60, stale-while-revalidate=60").header("Age", "120");
     let origin = first_then(spent.header("ETag", "\"v1\""), fresh("new")).await;
     let sidecar = Sidecar::in_front_of(&origin).start().await;
@@ -234,19 +250,30 @@ async fn what_its_origin_wants_validated_is_never_served_stale() {
         "no-cache, stale-if-error=3600, stale-while-revalidate=3600",
     ] {
         for failure in [status(503).part("sorry"), ok("").cut_before_head(Cut::Fin)] {
-            let count = AtomicUsize::new(0);
-            let script = move |_: &Received| match count.fetch_add(1, SeqCst) {
-                0 => ok("hello").header("Cache-Control", control).header("Age", "60").header("ETag", "\"v1\""),
-                1 => failure.clone(),
-                _ => status(304),
+            let broken = Arc::new(AtomicBool::new(true));
+            let is_broken = broken.clone();
+            let script = move |received: &Received| match (received.field("if-none-match"), is_broken.load(SeqCst)) {
+                (None, _) => ok("hello").header("Cache-Control", control).header("Age", "60").header("ETag", "\"v1\""),
+                (Some(_), true) => failure.clone(),
+                (Some(_), false) => status(304),
             };
             let origin = Origin::new().otherwise(script).start().await;
             let sidecar = Sidecar::in_front_of(&origin).start().await;
             sidecar.get("/").await.assert_cache_parameter("stored");
             let answer = sidecar.get("/").await;
             answer.expect(matches!(answer.status, 502 | 503), format!("the failure, with {control}"));
-            // It is kept all the same, until the origin can say whether it is still right.
-            sidecar.get("/").await.assert_status(200).assert_cache_parameter("fwd-status=304").assert_body("hello");
+            // It is kept all the same, until the origin can say whether it is still right. Where all wait for one
+            // revalidation, a failure is shared for a moment.
+            broken.store(false, SeqCst);
+            let revalidated = within("a revalidation", async {
+                loop {
+                    let answer = sidecar.get("/").await;
+                    if answer.status == 200 {
+                        return answer;
+                    }
+                }
+            });
+            revalidated.await.assert_cache_parameter("fwd-status=304").assert_body("hello");
         }
     }
 }
@@ -265,7 +292,10 @@ async fn what_is_no_failure_of_the_origin_is_passed_on() {
 #[tokio::test]
 async fn time_for_failures_ends() {
     let response = |age: &str| {
-        ok("hello").header("Cache-Control", "max-age=60, stale-if-error=600").header("Age", age).header("ETag", "\"v1\"")
+        ok("hello")
+            .header("Cache-Control", "max-age=60, stale-if-error=600")
+            .header("Age", age)
+            .header("ETag", "\"v1\"")
     };
     for (age, is_served) in [("300", true), ("660", false)] {
         let origin = first_then(response(age), status(503).part("sorry")).await;

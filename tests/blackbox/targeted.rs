@@ -51,7 +51,8 @@ async fn targeted_field_decides_in_place_of_cache_control() {
 
 #[tokio::test]
 async fn only_the_fields_that_are_listed_decide() {
-    let fields = [("CDN-Cache-Control", "no-store"), ("Pacecar-Cache-Control", "no-store"), ("Cache-Control", "max-age=60")];
+    let fields =
+        [("CDN-Cache-Control", "no-store"), ("Pacecar-Cache-Control", "no-store"), ("Cache-Control", "max-age=60")];
     second(&fields, "[cache]\ntargeted = []").await.assert_cache("hit");
     second(&fields, "[cache]\ntargeted = [\"edge-control\"]").await.assert_cache("hit");
     let fields = [("Edge-Control", "no-store"), ("CDN-Cache-Control", "max-age=60")];
@@ -83,10 +84,16 @@ async fn age_is_hidden_and_date_renewed_where_a_targeted_field_decided() {
 async fn stale_rules_of_a_targeted_field_are_its_own() {
     let script = |received: &Received| match received.field("if-none-match") {
         Some(_) => status(503),
-        None => ok("hello").header("ETag", "\"v1\"").header("Age", "60").header("Cache-Control", "must-revalidate").header(
-            "CDN-Cache-Control",
-            if received.target == "/lenient" { "max-age=60, stale-if-error=600" } else { "max-age=60, must-revalidate" },
-        ),
+        None => {
+            ok("hello").header("ETag", "\"v1\"").header("Age", "60").header("Cache-Control", "must-revalidate").header(
+                "CDN-Cache-Control",
+                if received.target == "/lenient" {
+                    "max-age=60, stale-if-error=600"
+                } else {
+                    "max-age=60, must-revalidate"
+                },
+            )
+        }
     };
     let origin = Origin::new().otherwise(script).start().await;
     let sidecar = Sidecar::in_front_of(&origin).start().await;
