@@ -266,6 +266,40 @@ async fn no_cache_is_stored_and_validated_each_time() {
 }
 
 #[tokio::test]
+async fn first_answer_with_no_cache_is_for_whoever_asked() {
+    let gate = Gate::new();
+    let no_cache = ok("hel").header("Cache-Control", "no-cache").header("ETag", "\"v1\"").wait(&gate).part("lo");
+    let origin = origin(no_cache, confirmed()).await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    let both = crowd(&sidecar, 2).await;
+    gate.arrivals(2).await;
+    gate.open();
+    for answer in both.join_all().await {
+        answer.assert_status(200).assert_body("hello");
+    }
+    origin.assert_requests(2);
+}
+
+#[tokio::test]
+async fn origin_that_speaks_http2_confirms_as_well() {
+    let origin = origin(tagged("hello").header("X-Version", "1"), confirmed().header("X-Version", "2")).await;
+    // Another sidecar takes no part and speaks HTTP/2.
+    let between = Sidecar::in_front_of(&origin).config("[[route]]\nmatch = \"/**\"\ncache = false").start().await;
+    let url = format!("h2c://{}", between.addr());
+    let sidecar = Sidecar::in_front_of(&between).upstream(&url).start().await;
+    sidecar.get("/").await.assert_cache_parameter("stored").assert_body("hello");
+    // Over HTTP/2 the end of a body may come after its last byte.
+    sidecar.until_metric("pacecar_cache_stores_total{result=\"stored\"}", 1.0).await;
+    let revalidated = sidecar.get("/").await;
+    revalidated.assert_cache_parameter("fwd=stale").assert_cache_parameter("fwd-status=304");
+    revalidated.assert_field("x-version", "2").assert_body("hello");
+    assert!(origin.last().field("via").is_some_and(|via| via.contains("2 pacecar")), "it came by HTTP/2");
+    assert_eq!(origin.last().field("if-none-match"), Some("\"v1\""));
+    sidecar.get("/").await.assert_cache("hit").assert_body("hello");
+    origin.assert_requests(2);
+}
+
+#[tokio::test]
 async fn no_cache_without_a_validator_is_not_stored() {
     let origin = origin(ok("hello").header("Cache-Control", "no-cache, max-age=60"), confirmed()).await;
     let sidecar = Sidecar::in_front_of(&origin).start().await;

@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::{Answer, Cut, Gate, Origin, Received, Request, Response, Sidecar, get, head, ok, status, within};
+use tokio::task::JoinSet;
+
+use crate::common::{
+    Answer, Cut, Gate, Origin, Received, Request, Response, Sidecar, get, head, ok, raw, request, status, within,
+};
 
 /// Stored and stale as it comes, and may be served while it is refreshed.
 fn refreshable(body: &str) -> Response {
@@ -196,7 +200,12 @@ async fn time_for_refreshing_ends() {
 #[tokio::test]
 async fn origin_that_fails_is_answered_for_by_what_is_stored() {
     let failures = [500, 502, 503, 504].map(|failure| status(failure).part("sorry"));
-    let broken = [ok("").cut_before_head(Cut::Fin), ok("").cut_before_head(Cut::Reset), ok("").hang_before_head()];
+    let broken = [
+        ok("").cut_before_head(Cut::Fin),
+        ok("").cut_before_head(Cut::Reset),
+        ok("").hang_before_head(),
+        raw("no HTTP at all\r\n\r\n"),
+    ];
     for failure in failures.into_iter().chain(broken) {
         let origin = first_then(dependable("hello"), failure).await;
         let sidecar = Sidecar::in_front_of(&origin).config("[server.timeouts]\nread = \"300ms\"").start().await;
@@ -204,6 +213,68 @@ async fn origin_that_fails_is_answered_for_by_what_is_stored() {
         assert_stale(&sidecar.get("/").await, "stale-if-error", "hello");
         assert_stale(&sidecar.h2c().await.get("/").await, "stale-if-error", "hello");
     }
+}
+
+#[tokio::test]
+async fn crowd_is_answered_for_after_one_request() {
+    const CROWD: usize = 30;
+    let gate = Gate::new();
+    let failure = status(503).after(&gate);
+    // Fresh when it came, so that many may wait for one revalidation, and declared stale afterwards.
+    let origin = first_then(fresh("hello").header("ETag", "\"v1\""), failure).await;
+    let sidecar = Sidecar::in_front_of(&origin).config("[cache]\npurge_allow = [\"127.0.0.1\"]").start().await;
+    sidecar.get("/").await.assert_cache_parameter("stored");
+    sidecar.send(request("PURGE", "/").header("Fastly-Soft-Purge", "1")).await.assert_status(200);
+    let mut crowd = JoinSet::new();
+    for _ in 0..CROWD {
+        let mut client = sidecar.client().await;
+        crowd.spawn(async move { client.get("/").await });
+    }
+    sidecar.until_metric("pacecar_http_requests_in_flight", CROWD as f64).await;
+    gate.open();
+    for answer in crowd.join_all().await {
+        answer.assert_status(200).assert_cache_parameter("detail=stale-if-error").assert_body("hello");
+    }
+    origin.assert_requests(2);
+}
+
+#[tokio::test]
+async fn url_that_is_known_to_be_uncacheable_for_others_is_answered_for_too() {
+    let script = |received: &Received| match (received.field("accept-language"), received.field("if-none-match")) {
+        (Some("de"), _) => ok("mine").header("Cache-Control", "private"),
+        (_, None) => dependable("hello").header("ETag", "\"v1\"").header("Vary", "Accept-Language"),
+        (_, Some(_)) => status(503),
+    };
+    let origin = Origin::new().otherwise(script).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    sidecar.get("/").await.assert_cache_parameter("stored");
+    let other = sidecar.send(get("/").header("Accept-Language", "de")).await;
+    other.assert_cache_parameter("detail=private").assert_body("mine");
+    // What follows is asked for alone for a moment.
+    origin.stop().await;
+    assert_stale(&sidecar.get("/").await, "stale-if-error", "hello");
+    sidecar.send(get("/").header("Accept-Language", "de")).await.assert_status(502);
+}
+
+#[tokio::test]
+async fn what_is_stored_does_not_stand_in_for_those_it_is_not_for() {
+    let origin = first_then(dependable("hello"), status(503)).await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    sidecar.get("/").await.assert_cache_parameter("stored");
+    for (name, value) in [
+        ("Cookie", "session=1"),
+        ("Authorization", "Basic YTpi"),
+        ("Cache-Control", "no-store"),
+        ("If-Match", "\"v1\""),
+        ("X-Original-URL", "/other"),
+    ] {
+        let answer = sidecar.send(get("/").header(name, value)).await;
+        answer.expect(answer.status == 503, format!("the app's own answer with {name}"));
+        let answer = sidecar.send(head("/").header(name, value)).await;
+        answer.expect(answer.status == 503, format!("the app's own answer to HEAD with {name}"));
+    }
+    sidecar.send(request("POST", "/")).await.assert_status(503);
+    assert_stale(&sidecar.get("/").await, "stale-if-error", "hello");
 }
 
 #[tokio::test]
