@@ -28,6 +28,7 @@ mod ranges;
 mod reload;
 mod revalidate;
 mod stale;
+mod stand_in;
 mod targeted;
 mod transparency;
 mod upgrade;
