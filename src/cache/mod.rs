@@ -28,7 +28,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::{
-    header::{Fields, RequestHead, ResponseHead, tags},
+    header::{Fields, RequestHead, ResponseHead, tags, validator},
     route::Policy,
 };
 
@@ -135,22 +135,36 @@ impl Cache {
     pub fn lookup(&self, key: &Key, request: &RequestHead, asker: Asker, now: Instant) -> Lookup {
         let settings = self.settings.load();
         let demands = Demands::of(request, &settings);
-        let Some(resource) = self.store.get(key) else { return self.absent(key, request, &demands, Forward::UriMiss) };
-        let stored = resource.select(request, &settings).filter(|entry| self.purges.spare(key, entry));
+        match self.find(key, request, asker, &demands, &settings, now) {
+            Lookup::Miss(_) | Lookup::Bypass(_) if demands.only_if_cached() => Lookup::Bypass(Bypass::OnlyIfCached),
+            found => found,
+        }
+    }
+
+    fn find(
+        &self,
+        key: &Key,
+        request: &RequestHead,
+        asker: Asker,
+        demands: &Demands,
+        settings: &Settings,
+        now: Instant,
+    ) -> Lookup {
+        let Some(resource) = self.store.get(key) else { return self.missed(key, request, Forward::UriMiss, None) };
+        let stored = resource.select(request, settings).filter(|entry| self.purges.spare(key, entry));
         let Some(entry) = stored else {
             if let Some(why) = self.known_uncacheable(&resource, asker, now) {
                 return why;
             }
             let forward = if resource.variants().is_empty() { Forward::UriMiss } else { Forward::VaryMiss };
-            return self.absent(key, request, &demands, forward);
+            return self.missed(key, request, forward, None);
         };
         if let Err(why) = entry.shared.admits(asker) {
             return Lookup::Bypass(why);
         }
-        match policy::reuse(entry, &demands, now) {
+        match policy::reuse(entry, demands, now) {
             Ok(Reuse::Fresh) => Lookup::Fresh(entry.clone()),
             Ok(Reuse::Stale(why)) => Lookup::Stale(entry.clone(), why),
-            Err(_) if demands.only_if_cached() => Lookup::Bypass(Bypass::OnlyIfCached),
             Err(why) => {
                 if let Some(why) = self.known_uncacheable(&resource, asker, now) {
                     return why;
@@ -164,13 +178,6 @@ impl Cache {
         resource.uncacheable(asker.is_identified(), now).map(|_| Lookup::Bypass(Bypass::HitForMiss))
     }
 
-    fn absent(&self, key: &Key, request: &RequestHead, demands: &Demands, why: Forward) -> Lookup {
-        if demands.only_if_cached() {
-            return Lookup::Bypass(Bypass::OnlyIfCached);
-        }
-        self.missed(key, request, why, None)
-    }
-
     /// HEAD and a range are answered from a stored GET. What the origin answers to them is no whole body for others.
     fn missed(&self, key: &Key, request: &RequestHead, why: Forward, stored: Option<Arc<Entry>>) -> Lookup {
         if request.method == http::Method::HEAD {
@@ -181,6 +188,13 @@ impl Cache {
         }
         let alone = why == Forward::Request || stored.as_ref().is_some_and(|entry| entry.is_validated_alone());
         Lookup::Miss(Missed { why, stored, alone, epoch: self.purges.epoch(key) })
+    }
+
+    /// What is stored for a request, however old, if it is for those who ask.
+    pub fn stored(&self, key: &Key, request: &RequestHead, asker: Asker) -> Option<Arc<Entry>> {
+        let resource = self.store.peek(key)?;
+        let entry = resource.select(request, &self.settings.load())?;
+        (self.purges.spare(key, entry) && entry.shared.admits(asker).is_ok()).then(|| entry.clone())
     }
 
     /// What has been purged up to now, as far as it concerns a key.
@@ -230,9 +244,8 @@ impl Cache {
     /// A stored response after the origin has confirmed it with 304 (RFC 9111 §4.3.4): its head. `None` when what the
     /// origin confirmed is another one.
     pub fn confirmed(&self, stored: &Entry, confirmed: &ResponseHead) -> Option<ResponseHead> {
-        let strong = |head: &ResponseHead| head.get("etag").filter(|tag| !tag.starts_with(b"W/")).map(<[u8]>::to_vec);
-        match (strong(confirmed), strong(&stored.head)) {
-            (Some(tag), Some(stored)) if tag != stored => None,
+        match (confirmed.get("etag"), stored.head.get("etag")) {
+            (Some(tag), Some(stored)) if !validator::confirms(tag, stored) => None,
             _ => Some(updated(&stored.head, confirmed)),
         }
     }
@@ -249,14 +262,9 @@ impl Cache {
         received: &Received,
     ) {
         let settings = self.settings.load();
-        let Some(resource) = self.store.peek(key) else { return };
-        let Some(stored) = resource.select(request, &settings).filter(|entry| self.purges.spare(key, entry)) else {
-            return;
-        };
-        // Somebody's own response is not the one that is stored for all.
-        if stored.shared.admits(asker).is_err() {
-            return;
-        }
+        // Before the look: what is purged after it must not come back.
+        let epoch = self.purges.epoch(key);
+        let Some(stored) = self.stored(key, request, asker) else { return };
         let same = |field: &str| match response.get(field) {
             Some(said) => stored.head.get(field) == Some(said),
             None => true,
@@ -269,7 +277,7 @@ impl Cache {
         }
         let head = updated(&stored.head, response);
         if let Ok(storable) = policy::store(asker, &head, policy, &settings, received) {
-            let epoch = Epoch { rules: stored.born(), ..self.purges.epoch(key) };
+            let epoch = Epoch { rules: stored.born(), ..epoch };
             let entry = self.entry(&head, stored.body.clone(), stored.selecting.clone(), &storable, received, epoch);
             entry.check(stored.checked());
             let max_variants = settings.max_variants;
@@ -300,7 +308,8 @@ impl Cache {
 
     /// Declares one URL, all variants, stale. Returns how many responses are.
     pub fn expire(&self, key: &Key, now: Instant) -> u64 {
-        self.purges.stamp_url(key);
+        // Stamped as by `invalidate`: what is being stored at this moment is there afterwards, or never.
+        self.store.remove(key, now, || self.purges.stamp_url(key), |_| false);
         let Some(resource) = self.store.peek(key) else { return 0 };
         resource.variants().iter().for_each(|entry| entry.expire(now));
         resource.variants().len() as u64

@@ -15,6 +15,12 @@ pub fn not_modified<M: Fields>(request: &M, etag: Option<&[u8]>, last_modified: 
     matches!((since, modified), (Some(since), Some(modified)) if modified <= since)
 }
 
+/// Whether the tag in a 304 confirms a stored response with this tag (RFC 9111 §4.3.4): a strong one that with the same
+/// strong tag, a weak one by weak comparison.
+pub fn confirms(etag: &[u8], stored: &[u8]) -> bool {
+    etag == stored || (etag.starts_with(b"W/") && opaque(etag) == opaque(stored))
+}
+
 /// What a request's preconditions ask of an answer to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preconditions {
@@ -113,6 +119,21 @@ mod tests {
         modified_since: format!("If-Modified-Since: {NOV_6}\r\n"), None, Some(NOV_7) => false;
         nonsense_date_is_ignored: "If-Modified-Since: x\r\n", None, Some(NOV_6) => false;
         no_last_modified: format!("If-Modified-Since: {NOV_7}\r\n"), None, None => false;
+    }
+
+    #[test]
+    fn confirmation_names_what_it_confirms() {
+        for (etag, stored, expected) in [
+            ("\"a\"", "\"a\"", true),
+            ("\"b\"", "\"a\"", false),
+            ("\"a\"", "W/\"a\"", false),
+            ("W/\"a\"", "\"a\"", true),
+            ("W/\"a\"", "W/\"a\"", true),
+            ("W/\"b\"", "W/\"a\"", false),
+            ("W/\"b\"", "\"a\"", false),
+        ] {
+            assert_eq!(confirms(etag.as_bytes(), stored.as_bytes()), expected, "{etag} for {stored}");
+        }
     }
 
     macro_rules! evaluates {

@@ -21,15 +21,9 @@ use super::{
 };
 
 impl Engine {
-    /// Fetches for this request alone and streams the answer, in this very task. `stored` stands in where the origin
-    /// fails.
-    pub(super) async fn ask<R: Reply>(
-        &self,
-        request: &Request,
-        status: CacheStatus,
-        stored: Option<Arc<Entry>>,
-        reply: &mut R,
-    ) -> Served {
+    /// Fetches for this request alone and streams the answer, in this very task. What is stored stands in where the
+    /// origin fails.
+    pub(super) async fn ask<R: Reply>(&self, request: &Request, status: CacheStatus, reply: &mut R) -> Served {
         let outcome = match status {
             CacheStatus::Bypassed(why) => {
                 request.rule.counts.bypassed(why);
@@ -43,6 +37,7 @@ impl Engine {
         match self.fetch(&asked, reply).await {
             Some(Ok(exchange)) => {
                 if cache_policy::is_failure(exchange.head.status())
+                    && let stored = self.stored(request)
                     && let Some(served) = self.stand_in(request, stored.as_deref(), None, reply).await
                 {
                     exchange.abort().await;
@@ -53,6 +48,7 @@ impl Engine {
             }
             Some(Err(failure)) => {
                 self.state.traffic.upstream_failed(failure);
+                let stored = self.stored(request);
                 match self.stand_in(request, stored.as_deref(), Some(failure), reply).await {
                     Some(served) => served,
                     None => self.unanswered(request, failure, reply).await,
@@ -60,6 +56,14 @@ impl Engine {
             }
             None => Served::nothing(outcome),
         }
+    }
+
+    /// What is stored for a request that the origin was asked for, if the cache may take part in it.
+    fn stored(&self, request: &Request) -> Option<Arc<Entry>> {
+        let policy = &request.rule.policy;
+        cache_policy::admit(&request.head, policy).ok()?;
+        let (cache, key) = (&self.state.cache, Key::of(&request.head, &request.peer));
+        cache.stored(&key, &request.head, cache.asker(&request.head, policy))
     }
 
     /// What an answer that is not stored says about what is.

@@ -18,12 +18,16 @@ use super::{Engine, Served, context::Request, problem, reply::Reply};
 /// The method by which operators purge, after Varnish and Squid.
 pub(super) const PURGE: &str = "PURGE";
 
+/// Methods that are registered as safe (RFC 9110 §16.1.1, IANA), besides those that [`http::Method`] knows.
+const SAFE: [&str; 4] = ["PROPFIND", "QUERY", "REPORT", "SEARCH"];
+
 impl Engine {
     /// After an answer to a method that may have changed something, unless it is an error: what is stored for the URL, for
     /// what Location and Content-Location name at the same origin, and in the groups that the answer names (RFC 9111
     /// §4.4, RFC 9875 §3). Before the client has the answer, so that it can read its own write.
     pub(super) fn invalidate_after<M: Fields>(&self, request: &Request, status: u16, response: &M) {
-        if request.head.method.is_safe() || !(200..400).contains(&status) {
+        let method = &request.head.method;
+        if method.is_safe() || SAFE.contains(&method.as_str()) || !(200..400).contains(&status) {
             return;
         }
         let (cache, now) = (&self.state.cache, Instant::now());
@@ -39,7 +43,8 @@ impl Engine {
             let group = |name| Scope::Group { https: parts.https, host: parts.host.into(), name };
             let scopes: Vec<Scope> = tags::invalidated_groups(response).groups.into_iter().map(group).collect();
             if !scopes.is_empty() {
-                cache.purge(scopes, Mode::Soft, now);
+                // RFC 9111 §4.4: gone, or confirmed before the next use; stale-while-revalidate would hide a client's own write.
+                cache.purge(scopes, Mode::Hard, now);
             }
         }
     }

@@ -177,7 +177,7 @@ impl Engine {
             Found::Miss(missed, key, asker) => self.share(request, key, asker, missed, reply).await,
             Found::Bypass(Bypass::OnlyIfCached) => self.only_if_cached(request, reply).await,
             Found::Bypass(Bypass::Method) if request.head.method.as_str() == PURGE => self.purge(request, reply).await,
-            Found::Bypass(why) => self.ask(request, CacheStatus::Bypassed(why), None, reply).await,
+            Found::Bypass(why) => self.ask(request, CacheStatus::Bypassed(why), reply).await,
         };
         // 9 profile
         self.record(request, served, reply.sent());

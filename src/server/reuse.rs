@@ -39,7 +39,8 @@ impl Engine {
         } else {
             add(&mut added, "Age", itoa::Buffer::new().format(entry.age(now).as_secs()).as_bytes());
         }
-        let served = |status, whole| Served { status, outcome, detail: None, error: None, upstream: None, whole };
+        let detail = status.detail();
+        let served = |status, whole| Served { status, outcome, detail, error: None, upstream: None, whole };
         let (head, body) = match Part::of(request, entry) {
             Part::Whole => {
                 return served(entry.head.status(), reply.whole(&entry.head, &added, entry.body.clone()).await.is_ok());
@@ -47,7 +48,7 @@ impl Engine {
             Part::None => (not_modified(&entry.head), Bytes::new()),
             Part::Ranges(ranged) => partial(entry, &ranged),
         };
-        Served { detail: status.detail(), ..served(head.status(), reply.whole(&head, &added, body).await.is_ok()) }
+        served(head.status(), reply.whole(&head, &added, body).await.is_ok())
     }
 }
 

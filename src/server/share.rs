@@ -67,7 +67,7 @@ impl Engine {
                         && let Err(why) = storable.shared.admits(asker)
                     {
                         drop(reader);
-                        return self.ask(request, CacheStatus::Bypassed(why), stored, reply).await;
+                        return self.ask(request, CacheStatus::Bypassed(why), reply).await;
                     }
                     if answered.selecting.matches(&request.head, &settings) {
                         return self.relay(request, why, &reader, &answered, reply).await;
@@ -90,12 +90,12 @@ impl Engine {
                     drop(reader);
                     request.rule.counts.skipped(Skip::LockTimeout);
                     let status = CacheStatus::Forwarded { why, then: Then::Skipped(Skip::LockTimeout) };
-                    return self.ask(request, status, stored, reply).await;
+                    return self.ask(request, status, reply).await;
                 }
                 Waited::Left => return Served::nothing(Outcome::Miss),
             }
         }
-        self.ask(request, CacheStatus::Bypassed(Bypass::HitForMiss), stored, reply).await
+        self.ask(request, CacheStatus::Bypassed(Bypass::HitForMiss), reply).await
     }
 
     /// Refreshes what is stored in the background, once for all who are given it meanwhile (RFC 5861 §3). The request

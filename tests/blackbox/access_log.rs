@@ -71,6 +71,20 @@ async fn every_request_has_a_line_of_json() {
 }
 
 #[tokio::test]
+async fn stale_answer_says_why_it_was_given() {
+    let stale = ok("hello").header("Cache-Control", "max-age=60, stale-if-error=600").header("Age", "60");
+    let (origin, dir) = (Origin::new().otherwise(stale).start().await, tempfile::tempdir().unwrap());
+    let path = dir.path().join("access.log");
+    let sidecar = Sidecar::in_front_of(&origin).server(&keys("all", "json", &path)).start().await;
+    sidecar.get("/").await.assert_cache("miss");
+    origin.stop().await;
+    sidecar.get("/").await.assert_cache("hit");
+    let line: Value = serde_json::from_str(&lines(&path, 2).await[1]).unwrap();
+    assert_eq!((&line["cache.result"], &line["cache.detail"]), (&"stale".into(), &"stale-if-error".into()));
+    assert_eq!((&line["http.response.status_code"], &line["error.type"]), (&200.into(), &"connect".into()));
+}
+
+#[tokio::test]
 async fn errors_alone_have_a_line_unless_told_otherwise() {
     let (origin, dir) = (origin().await, tempfile::tempdir().unwrap());
     let path = dir.path().join("access.log");
