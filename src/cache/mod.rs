@@ -24,7 +24,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::{
-    header::{Fields, RequestHead, ResponseHead, tags},
+    header::{Fields, RequestHead, ResponseHead, tags, validator},
     route::Policy,
 };
 
@@ -137,7 +137,9 @@ impl Cache {
             if let Some(why) = self.known_uncacheable(&resource, asker, now) {
                 return why;
             }
-            let forward = if resource.variants().is_empty() { Forward::UriMiss } else { Forward::VaryMiss };
+            // What was purged and is still held is as good as not stored.
+            let is_stored = resource.variants().iter().any(|entry| self.purges.spare(key, entry));
+            let forward = if is_stored { Forward::VaryMiss } else { Forward::UriMiss };
             return self.absent(key, request, &demands, forward);
         };
         if let Err(why) = entry.shared.admits(asker) {
@@ -227,11 +229,7 @@ impl Cache {
     /// A stored response after the origin has confirmed it with 304 (RFC 9111 §4.3.4): its head. `None` when what the
     /// origin confirmed is another one.
     pub fn confirmed(&self, stored: &Entry, confirmed: &ResponseHead) -> Option<ResponseHead> {
-        let strong = |head: &ResponseHead| head.get("etag").filter(|tag| !tag.starts_with(b"W/")).map(<[u8]>::to_vec);
-        match (strong(confirmed), strong(&stored.head)) {
-            (Some(tag), Some(stored)) if tag != stored => None,
-            _ => Some(updated(&stored.head, confirmed)),
-        }
+        validator::identifies(confirmed, &stored.head).then(|| updated(&stored.head, confirmed))
     }
 
     /// Takes up what the answer to HEAD says of a stored GET (RFC 9111 §4.3.5): the same response with other fields, or
@@ -247,9 +245,9 @@ impl Cache {
     ) {
         let settings = self.settings.load();
         let Some(resource) = self.store.peek(key) else { return };
-        let Some(stored) = resource.select(request, &settings).filter(|entry| self.purges.spare(key, entry)) else {
-            return;
-        };
+        // One that this request could not have been answered with is none of its answer's.
+        let could_answer = |entry: &&Arc<Entry>| entry.shared.admits(asker).is_ok() && self.purges.spare(key, entry);
+        let Some(stored) = resource.select(request, &settings).filter(could_answer) else { return };
         let same = |field: &str| match response.get(field) {
             Some(said) => stored.head.get(field) == Some(said),
             None => true,
@@ -259,6 +257,10 @@ impl Cache {
         }
         if !["etag", "last-modified", "content-length"].iter().all(|field| same(field)) {
             return stored.expire(received.at);
+        }
+        // This answer may be older than the word that made it stale; that to a GET of its own is not.
+        if stored.is_declared_stale() {
+            return;
         }
         let head = updated(&stored.head, response);
         if let Ok(storable) = policy::store(asker, &head, policy, &settings, received) {
@@ -293,10 +295,11 @@ impl Cache {
 
     /// Declares one URL, all variants, stale. Returns how many responses are.
     pub fn expire(&self, key: &Key, now: Instant) -> u64 {
-        self.purges.stamp_url(key);
+        // Under the key's lock: what is stored before that is found here, and what would be stored after it is refused.
+        self.store.remove(key, now, || self.purges.stamp_url(key), |_| false);
         let Some(resource) = self.store.peek(key) else { return 0 };
-        resource.variants().iter().for_each(|entry| entry.expire(now));
-        resource.variants().len() as u64
+        let there = resource.variants().iter().filter(|entry| self.purges.spare(key, entry));
+        there.inspect(|entry| entry.expire(now)).count() as u64
     }
 
     /// Purges everything in one of the scopes. It holds when this returns; what it hits is still held then, and
@@ -305,7 +308,6 @@ impl Cache {
         let rule = self.purges.add(scopes, mode, now);
         if self.purges.is_full() {
             self.sweep(now);
-            self.purges.forget_half(rule.number);
         }
         rule
     }
@@ -322,7 +324,8 @@ impl Cache {
                 purged.bytes += bytes;
             }
             Mode::Soft => {
-                for entry in resource.variants().iter().filter(|entry| rule.hits(key, entry)) {
+                let hit = |entry: &&Arc<Entry>| entry.born() < rule.number && rule.hits(key, entry);
+                for entry in resource.variants().iter().filter(hit) {
                     purged.cleared += u64::from(self.purges.spare(key, entry));
                     purged.bytes += entry.weight();
                 }

@@ -15,6 +15,23 @@ pub fn not_modified<M: Fields>(request: &M, etag: Option<&[u8]>, last_modified: 
     matches!((since, modified), (Some(since), Some(modified)) if modified <= since)
 }
 
+/// Whether a 304 is about this stored response, which the origin was asked to confirm (RFC 9111 §4.3.4).
+///
+/// A strong entity tag identifies the stored response that has the same one, strong or weak (apps that code a response
+/// on the way weaken its tag, and not that of the 304), and no other; a weak one by weak comparison. Without a tag a
+/// date of change must be the same. With neither, the only response that was asked for is meant.
+pub fn identifies<M: Fields>(confirmed: &M, stored: &M) -> bool {
+    let weak = |tag: &[u8]| tag.starts_with(b"W/");
+    match (confirmed.get("etag"), stored.get("etag")) {
+        (Some(said), Some(kept)) => opaque(said) == opaque(kept),
+        (Some(said), None) if !weak(said) => false,
+        (None, Some(_)) | (_, None) => {
+            let dates = (confirmed.get("last-modified"), stored.get("last-modified"));
+            !matches!(dates, (Some(said), Some(kept)) if said != kept)
+        }
+    }
+}
+
 /// What a request's preconditions ask of an answer to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preconditions {
