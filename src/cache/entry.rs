@@ -274,7 +274,8 @@ fn value(name: &[u8], request: &RequestHead, settings: &Settings) -> Option<Valu
         let blank = |byte: &u8| !matches!(byte, b' ' | b'\t');
         // What parameters of media types are given may depend on case.
         let bare = |member: &[u8]| {
-            let (tag, parameters) = member.split_at(member.iter().position(|byte| *byte == b';').unwrap_or(member.len()));
+            let (tag, parameters) =
+                member.split_at(member.iter().position(|byte| *byte == b';').unwrap_or(member.len()));
             let tag = tag.to_ascii_lowercase();
             tag.iter().chain(parameters).copied().filter(blank).collect::<Vec<u8>>()
         };

@@ -16,7 +16,7 @@ pub mod status;
 pub mod store;
 
 #[cfg(test)]
-mod policy_tests;
+mod decisions;
 
 use std::{sync::Arc, time::Instant};
 
