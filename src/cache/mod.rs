@@ -17,6 +17,12 @@ pub mod store;
 
 #[cfg(test)]
 mod decisions;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod update_tests;
+#[cfg(test)]
+mod vary_tests;
 
 use std::{sync::Arc, time::Instant};
 
