@@ -20,6 +20,8 @@ mod decisions;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod purge_tests;
+#[cfg(test)]
 mod update_tests;
 #[cfg(test)]
 mod vary_tests;
