@@ -80,21 +80,26 @@ impl Fixture {
         self.cache.lookup(&key(url), &get(bare, asked), NOBODY, self.at(second))
     }
 
-    /// What a request is answered with: the body and how it may be used, or why the origin is asked.
+    /// What a request is answered with: see [`told`].
     pub(super) fn found(&self, url: &str, asked: &str, second: u64) -> String {
-        let body = |entry: &Entry| String::from_utf8(entry.body.to_vec()).unwrap();
-        match self.lookup(url, asked, second) {
-            Lookup::Fresh(entry) => body(&entry),
-            Lookup::Stale(entry, why) => format!("{} {}", body(&entry), why.name()),
-            Lookup::Miss(Missed { why, stored: Some(entry), .. }) => format!("{} {}", why.name(), body(&entry)),
-            Lookup::Miss(missed) => missed.why.name().into(),
-            Lookup::Bypass(why) => why.name().into(),
-        }
+        told(&self.lookup(url, asked, second))
     }
 
     /// Responses that left the store, by reason.
     pub(super) fn evicted(&self, why: Evicted) -> u64 {
         self.cache.snapshot().evictions.iter().find(|(word, _)| *word == why).unwrap().1
+    }
+}
+
+/// The body and how it may be used, or why the origin is asked.
+pub(super) fn told(lookup: &Lookup) -> String {
+    let body = |entry: &Entry| String::from_utf8(entry.body.to_vec()).unwrap();
+    match lookup {
+        Lookup::Fresh(entry) => body(entry),
+        Lookup::Stale(entry, why) => format!("{} {}", body(entry), why.name()),
+        Lookup::Miss(Missed { why, stored: Some(entry), .. }) => format!("{} {}", why.name(), body(entry)),
+        Lookup::Miss(missed) => missed.why.name().into(),
+        Lookup::Bypass(why) => why.name().into(),
     }
 }
 

@@ -20,6 +20,12 @@ mod decisions;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod oracle_tests;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod purge_tests;
 #[cfg(test)]
 mod update_tests;

@@ -130,14 +130,14 @@ pub fn reuse(entry: &Entry, demands: &Demands, now: Instant) -> Result<Reuse, Fo
         };
     };
     let age = entry.age(now);
-    // §5.2.1.4, §5.2.1.1
-    if control.no_cache || control.max_age.is_some_and(|most| age > most) {
+    let left = entry.lifetime().saturating_sub(age);
+    let is_too_old = control.max_age.is_some_and(|most| age > most);
+    let is_soon_stale = control.min_fresh.is_some_and(|least| left < least);
+    // §5.2.1.4, §5.2.1.1, §5.2.1.3
+    if control.no_cache || is_too_old || is_soon_stale {
         return Err(if freshness == Freshness::Fresh { Forward::Request } else { Forward::Stale });
     }
-    let left = entry.lifetime().saturating_sub(age);
     match freshness {
-        // §5.2.1.3
-        Freshness::Fresh if control.min_fresh.is_some_and(|least| left < least) => Err(Forward::Request),
         Freshness::Fresh => Ok(Reuse::Fresh),
         // §5.2.1.2: never against the origin's word.
         _ if !entry.terms.never_stale

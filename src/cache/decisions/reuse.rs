@@ -66,6 +66,7 @@ table! {
     demands_min_fresh: "RFC 9111 §5.2.1.3", "after 51 s\nCache-Control: min-fresh=10", "Cache-Control: max-age=60", HONOUR => "asks the origin to confirm it, for this request alone: request";
     meets_min_fresh: "RFC 9111 §5.2.1.3", "after 50 s\nCache-Control: min-fresh=10", "Cache-Control: max-age=60", HONOUR => "uses it";
     min_fresh_forbids_stale: "RFC 9111 §5.2.1.3", "after 61 s\nCache-Control: min-fresh=0", "Cache-Control: max-age=60, stale-while-revalidate=30", HONOUR => "asks the origin to confirm it: stale";
+    min_fresh_with_max_stale: "RFC 9111 §5.2.1.3", "after 61 s\nCache-Control: min-fresh=1, max-stale", "Cache-Control: max-age=60", HONOUR => "asks the origin to confirm it: stale";
     demands_no_cache: "RFC 9111 §5.2.1.4", "Cache-Control: no-cache", "Cache-Control: max-age=60", HONOUR => "asks the origin to confirm it, for this request alone: request";
     no_cache_of_what_is_stale: "RFC 9111 §5.2.1.4", "after 61 s\nCache-Control: no-cache", "Cache-Control: max-age=60, stale-while-revalidate=30", HONOUR => "asks the origin to confirm it: stale";
     only_if_cached_and_fresh: "RFC 9111 §5.2.1.7", "Cache-Control: only-if-cached", "Cache-Control: max-age=60", HONOUR => "uses it";
