@@ -254,9 +254,9 @@ impl Selecting {
 }
 
 /// A selecting field's value: all its lines as one, so that what means the same is the same (RFC 9111 §4.1): white
-/// space around members aside, and languages, codings and media types in any case. Where anything stands in quotes, white
-/// space and case may mean something (RFC 9110 §5.6.4), and a comma need not be one: then it is taken as it is. Cookies
-/// that do not count are as good as none. A field without a value is not the same as none.
+/// space around members aside, and languages, codings and media types in any case. Where anything stands in quotes,
+/// white space and case may mean something (RFC 9110 §5.6.4), and a comma need not be one: then it is taken as it is.
+/// Cookies that do not count are as good as none. A field without a value is not the same as none.
 fn value(name: &[u8], request: &RequestHead, settings: &Settings) -> Option<Value> {
     let name = std::str::from_utf8(name).ok()?;
     if name == "cookie" && !cookie::counts(request, &settings.ignore_cookies) {

@@ -200,7 +200,8 @@ mod tests {
                 prop_assert_eq!(&(parts.https, text(parts.host), text(parts.target), claimed), &meaning);
 
                 let other = key.by_other_scheme();
-                prop_assert_eq!((other.parts().https, other.parts().host, other.parts().target), (!tls, parts.host, parts.target));
+                let (before, after) = (parts, other.parts());
+                prop_assert_eq!((after.https, after.host, after.target), (!tls, before.host, before.target));
                 prop_assert_eq!(&other.by_other_scheme(), &key);
                 prop_assert_ne!(&other, &key);
 

@@ -198,8 +198,8 @@ fn asked(language: u8) -> String {
 }
 
 proptest! {
-    /// The cache answers what its model does. Where there is too little room for all, it still answers nothing fresh that
-    /// its model does not.
+    /// The cache answers what its model does. Where there is too little room for all, it still answers nothing fresh
+    /// that its model does not.
     #[test]
     fn it_does_what_its_model_does(
         steps in prop::collection::vec(step(), 0..80), max_entries in prop_oneof![3 => Just(1000_u64), 1 => 1..6_u64],
@@ -216,7 +216,8 @@ proptest! {
                     let Some((url, epoch, began)) = under_way.pop_front() else { continue };
                     let vary = if said.language.is_some() { "Vary: Accept-Language" } else { "" };
                     let head = response(&[TERMS[said.terms].0, LABELS[said.label], vary].join("\n"));
-                    let (request, body) = (get("/", &said.language.map(asked).unwrap_or_default()), format!("#{number}"));
+                    let request = get("/", &said.language.map(asked).unwrap_or_default());
+                    let body = format!("#{number}");
                     let entry = fixture.entry(&request, &head, &body, now, epoch);
                     let stored = cache.insert(&key(URLS[url]), Arc::new(entry), epoch);
                     prop_assert!(stored.is_ok() || stored == Err(Skip::Purged));

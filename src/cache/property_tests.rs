@@ -115,14 +115,14 @@ proptest! {
     #[test]
     fn no_response_panics(
         fields in prop::collection::vec(
-            "(Age|Date|Expires|Last-Modified|Cache-Control|CDN-Cache-Control|Vary|ETag|Content-Length): ?[-a-z0-9=,\"* ]{0,24}",
+            "(Age|Date|Expires|Last-Modified|(CDN-)?Cache-Control|Vary|ETag|Content-Length): ?[-a-z0-9=,\"* ]{0,24}",
             0..8,
         ),
         date in "(Sun|Fri), [0-3][0-9] (Jan|Nov) [0-9]{4} [0-2][0-9]:00:00 GMT",
         status in 100..600_u16, delay in duration(), wall in duration(), later_by in duration(),
     ) {
         let fixture = Fixture::new(Settings { heuristic: true, ..Settings::default() });
-        let fields = fields.join("\r\n").replace("xyz", &date) + &format!("\r\nDate: {date}\r\nLast-Modified: {date}");
+        let fields = fields.join("\r\n") + &format!("\r\nDate: {date}\r\nLast-Modified: {date}");
         let head = ResponseHead::for_tests(status, &fields);
         let requested = fixture.began;
         let wall = SystemTime::UNIX_EPOCH.checked_add(wall).unwrap_or(SystemTime::UNIX_EPOCH);

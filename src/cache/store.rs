@@ -94,8 +94,8 @@ impl Store {
     pub fn new(settings: &Settings) -> Self {
         let max_entries = settings.max_entries.max(1);
         let evicted_for_room = Arc::new(Counter::default());
-        // A shard must be able to hold the largest object that may be stored, and more than one share of the whole, or it
-        // would refuse them: so few objects, few shards.
+        // A shard must be able to hold the largest object that may be stored, and more than one share of the whole, or
+        // it would refuse them: so few objects, few shards.
         let largest = settings.max_object_bytes.max(1) * OBJECTS_PER_SHARD;
         let shards = (settings.max_bytes / largest).min(max_entries / OBJECTS_PER_SHARD).clamp(1, 64);
         let options = OptionsBuilder::new()

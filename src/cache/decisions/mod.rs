@@ -57,7 +57,12 @@ macro_rules! table {
             about: $about,
             judge: $judge,
             rows: &[$(Row {
-                name: stringify!($name), section: $section, asked: $asked, said: $said, with: &[$($with),*], does: $does,
+                name: stringify!($name),
+                section: $section,
+                asked: $asked,
+                said: $said,
+                with: &[$($with),*],
+                does: $does,
             }),+],
         };
         $(#[test] fn $name() { TABLE.holds(stringify!($name)) })+
