@@ -19,7 +19,7 @@ use crate::header::{
 
 use super::{
     Key, Settings, Skip, Storable,
-    freshness::{Freshness, Terms},
+    freshness::{Freshness, Terms, seconds_between},
     policy::Shared,
     store::Place,
 };
@@ -101,7 +101,7 @@ impl Entry {
 
     /// The current age (RFC 9111 §4.2.3).
     pub fn age(&self, now: Instant) -> Duration {
-        self.terms.initial_age + now.saturating_duration_since(self.received)
+        self.terms.initial_age.saturating_add(now.saturating_duration_since(self.received))
     }
 
     /// How long it is fresh, counted from its age 0: as it was stored, or up to when it was declared stale.
@@ -111,7 +111,7 @@ impl Entry {
 
     /// Seconds of freshness left; negative when it is stale by so much.
     pub fn ttl(&self, now: Instant) -> i64 {
-        self.lifetime().as_secs() as i64 - self.age(now).as_secs() as i64
+        seconds_between(self.age(now), self.lifetime())
     }
 
     /// What it may be used for (RFC 9111 §4.2).
@@ -122,7 +122,7 @@ impl Entry {
     /// Whether it has nothing to offer any more: not fresh, not even in need, and too old to be worth validating.
     pub fn is_useless(&self, now: Instant) -> bool {
         let worth_validating = if self.has_validator() { WORTH_VALIDATING } else { Duration::ZERO };
-        self.age(now) > self.lifetime() + self.terms.grace().max(worth_validating)
+        self.age(now) > self.lifetime().saturating_add(self.terms.grace().max(worth_validating))
     }
 
     /// Whether the origin can confirm it (RFC 9110 §8.8).
@@ -149,7 +149,13 @@ impl Entry {
 
     /// Declares it stale from then on.
     pub fn expire(&self, at: Instant) {
-        self.expired_ms.fetch_min(self.age(at).as_millis() as u64, Relaxed);
+        let age = u64::try_from(self.age(at).as_millis()).unwrap_or(u64::MAX - 1);
+        self.expired_ms.fetch_min(age, Relaxed);
+    }
+
+    /// Whether it was declared stale.
+    pub fn is_declared_stale(&self) -> bool {
+        self.expired_ms.load(Relaxed) != u64::MAX
     }
 
     /// The newest purge when its fetch began.
@@ -258,21 +264,31 @@ impl Selecting {
 }
 
 /// A selecting field's value: all its lines as one, so that what means the same is the same (RFC 9111 §4.1): white
-/// space around members aside, and tags of languages, codings and media types, with their weights, in any case. Cookies
-/// that do not count are as good as none.
+/// space around members aside, and languages, codings and media types in any case. Where anything stands in quotes,
+/// white space and case may mean something (RFC 9110 §5.6.4), and a comma need not be one: then it is taken as it is.
+/// Cookies that do not count are as good as none. A field without a value is not the same as none.
 fn value(name: &[u8], request: &RequestHead, settings: &Settings) -> Option<Value> {
     let name = std::str::from_utf8(name).ok()?;
     if name == "cookie" && !cookie::counts(request, &settings.ignore_cookies) {
         return None;
     }
     request.has(name).then(|| {
+        if request.all(name).any(|line| line.contains(&b'"')) {
+            return request.all(name).collect::<Vec<_>>().join(b",".as_slice()).into_boxed_slice();
+        }
         let members = request.all(name).flat_map(|line| line.split(|byte| *byte == b',')).map(trim);
         let weighted = matches!(name, "accept" | "accept-encoding" | "accept-language" | "accept-charset");
         if !weighted {
             return members.collect::<Vec<_>>().join(b",".as_slice()).into_boxed_slice();
         }
         let blank = |byte: &u8| !matches!(byte, b' ' | b'\t');
-        let bare = |member: &[u8]| member.to_ascii_lowercase().into_iter().filter(blank).collect::<Vec<u8>>();
+        // What parameters of media types are given may depend on case.
+        let bare = |member: &[u8]| {
+            let (tag, parameters) =
+                member.split_at(member.iter().position(|byte| *byte == b';').unwrap_or(member.len()));
+            let tag = tag.to_ascii_lowercase();
+            tag.iter().chain(parameters).copied().filter(blank).collect::<Vec<u8>>()
+        };
         let mut members: Vec<Vec<u8>> = members.filter(|member| !member.is_empty()).map(bare).collect();
         // A coding is chosen by weight alone. Many apps take the first of two languages of one weight.
         if name == "accept-encoding" || (name == "accept-language" && settings.reorder_accept_language) {

@@ -65,6 +65,12 @@ impl Terms {
     }
 }
 
+/// Whole seconds of freshness left at an age; negative when there are none left.
+pub(super) fn seconds_between(age: Duration, lifetime: Duration) -> i64 {
+    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    seconds(lifetime) - seconds(age)
+}
+
 /// The freshness lifetime that the origin states for a shared cache: `s-maxage`, else `max-age` (RFC 9111 §4.2.1).
 pub fn directed_lifetime(control: &CacheControl) -> Option<Duration> {
     control.s_maxage.or(control.max_age)
@@ -98,7 +104,7 @@ pub fn initial_age<M: Fields>(response: &M, received: &Received) -> Duration {
     // RFC 9111 §5.1: of a list the first member counts; what is no number is ignored.
     let age = response.get("age").map(|value| trim(value.split(|byte| *byte == b',').next().unwrap_or_default()));
     let age = Duration::from_secs(age.and_then(delta_seconds).unwrap_or(0));
-    apparent.max(age + received.at.saturating_duration_since(received.requested))
+    apparent.max(age.saturating_add(received.at.saturating_duration_since(received.requested)))
 }
 
 #[cfg(test)]

@@ -171,16 +171,41 @@ mod tests {
         assert_eq!((key.by_other_scheme().parts().https, key.by_other_scheme().parts().target), (false, parts.target));
     }
 
+    /// What a request means to the cache: scheme, host without its default port, target, claims in order.
+    type Meaning = (bool, String, String, Vec<(String, String)>);
+
     proptest! {
         #[test]
-        fn one_key_means_one_scheme_host_and_target(
-            requests in proptest::collection::vec(("/[a-c/?:]{0,4}", "[a-c]{1,3}(:(80|443|8))?", any::<bool>()), 2..40),
+        fn one_key_means_one_scheme_host_target_and_claims(
+            requests in proptest::collection::vec(
+                (
+                    "/[a-c/?:]{0,4}", "[a-c]{1,3}(:(80|443|8))?", any::<bool>(),
+                    proptest::collection::vec(("X-Forwarded-(Host|Hos|Port)", "[a-c/]{0,3}"), 0..3),
+                ),
+                2..40,
+            ),
         ) {
-            let mut seen = HashMap::new();
-            for (target, host, tls) in requests {
+            let mut seen: HashMap<Key, Meaning> = HashMap::new();
+            for (target, host, tls, claims) in requests {
                 let default = if tls { ":443" } else { ":80" };
-                let meaning = (target.clone(), host.strip_suffix(default).unwrap_or(&host).to_string(), tls);
-                let before = seen.insert(key(&target, &host, "", tls), meaning.clone());
+                let bare = host.strip_suffix(default).unwrap_or(&host).to_string();
+                let fields: String = claims.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+                let claims = claims.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+                let meaning: Meaning = (tls, bare, target.clone(), claims);
+                let key = key(&target, &host, &fields, tls);
+
+                let parts = key.parts();
+                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+                let claimed = parts.claims().map(|(name, value)| (text(name), text(value))).collect::<Vec<_>>();
+                prop_assert_eq!(&(parts.https, text(parts.host), text(parts.target), claimed), &meaning);
+
+                let other = key.by_other_scheme();
+                let (before, after) = (parts, other.parts());
+                prop_assert_eq!((after.https, after.host, after.target), (!tls, before.host, before.target));
+                prop_assert_eq!(&other.by_other_scheme(), &key);
+                prop_assert_ne!(&other, &key);
+
+                let before = seen.insert(key, meaning.clone());
                 prop_assert!(before.is_none_or(|before| before == meaning));
             }
         }

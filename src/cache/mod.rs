@@ -18,9 +18,23 @@ pub mod status;
 pub mod store;
 
 #[cfg(test)]
+mod decisions;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod flood_tests;
 #[cfg(test)]
-mod policy_tests;
+mod model_tests;
+#[cfg(test)]
+mod oracle_tests;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod purge_tests;
+#[cfg(test)]
+mod update_tests;
+#[cfg(test)]
+mod vary_tests;
 
 use std::{sync::Arc, time::Instant};
 
@@ -156,7 +170,9 @@ impl Cache {
             if let Some(why) = self.known_uncacheable(&resource, asker, now) {
                 return why;
             }
-            let forward = if resource.variants().is_empty() { Forward::UriMiss } else { Forward::VaryMiss };
+            // What was purged and is still held is as good as not stored.
+            let is_stored = resource.variants().iter().any(|entry| self.purges.spare(key, entry));
+            let forward = if is_stored { Forward::VaryMiss } else { Forward::UriMiss };
             return self.missed(key, request, forward, None);
         };
         if let Err(why) = entry.shared.admits(asker) {
@@ -244,10 +260,7 @@ impl Cache {
     /// A stored response after the origin has confirmed it with 304 (RFC 9111 §4.3.4): its head. `None` when what the
     /// origin confirmed is another one.
     pub fn confirmed(&self, stored: &Entry, confirmed: &ResponseHead) -> Option<ResponseHead> {
-        match (confirmed.get("etag"), stored.head.get("etag")) {
-            (Some(tag), Some(stored)) if !validator::confirms(tag, stored) => None,
-            _ => Some(updated(&stored.head, confirmed)),
-        }
+        validator::identifies(confirmed, &stored.head).then(|| updated(&stored.head, confirmed))
     }
 
     /// Takes up what the answer to HEAD says of a stored GET (RFC 9111 §4.3.5): the same response with other fields, or
@@ -274,6 +287,10 @@ impl Cache {
         }
         if !["etag", "last-modified", "content-length"].iter().all(|field| same(field)) {
             return stored.expire(received.at);
+        }
+        // This answer may be older than the word that made it stale; that to a GET of its own is not.
+        if stored.is_declared_stale() {
+            return;
         }
         let head = updated(&stored.head, response);
         if let Ok(storable) = policy::store(asker, &head, policy, &settings, received) {
@@ -308,11 +325,11 @@ impl Cache {
 
     /// Declares one URL, all variants, stale. Returns how many responses are.
     pub fn expire(&self, key: &Key, now: Instant) -> u64 {
-        // Stamped as by `invalidate`: what is being stored at this moment is there afterwards, or never.
+        // Under the key's lock: what is stored before that is found here, and what would be stored after it is refused.
         self.store.remove(key, now, || self.purges.stamp_url(key), |_| false);
         let Some(resource) = self.store.peek(key) else { return 0 };
-        resource.variants().iter().for_each(|entry| entry.expire(now));
-        resource.variants().len() as u64
+        let there = resource.variants().iter().filter(|entry| self.purges.spare(key, entry));
+        there.inspect(|entry| entry.expire(now)).count() as u64
     }
 
     /// Purges everything in one of the scopes. It holds when this returns; what it hits is still held then, and
@@ -324,7 +341,6 @@ impl Cache {
         let rule = self.purges.add(scopes, mode, now);
         if self.purges.is_full() {
             self.sweep(now);
-            self.purges.forget_half(rule.number);
         }
         rule
     }
@@ -341,7 +357,8 @@ impl Cache {
                 purged.bytes += bytes;
             }
             Mode::Soft => {
-                for entry in resource.variants().iter().filter(|entry| rule.hits(key, entry)) {
+                let hit = |entry: &&Arc<Entry>| entry.born() < rule.number && rule.hits(key, entry);
+                for entry in resource.variants().iter().filter(hit) {
                     purged.cleared += u64::from(self.purges.spare(key, entry));
                     purged.bytes += entry.weight();
                 }

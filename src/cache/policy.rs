@@ -16,7 +16,7 @@ use crate::{
 use super::{
     Bypass, Forward, Settings, Skip, Stale,
     entry::Entry,
-    freshness::{self, Freshness, Received, Terms},
+    freshness::{self, Freshness, Received, Terms, seconds_between},
 };
 
 /// Who asks, as far as sharing is concerned. Taken once per request.
@@ -144,14 +144,14 @@ pub fn reuse(entry: &Entry, demands: &Demands, now: Instant) -> Result<Reuse, Fo
         };
     };
     let age = entry.age(now);
-    // §5.2.1.4, §5.2.1.1
-    if control.no_cache || control.max_age.is_some_and(|most| age > most) {
+    let left = entry.lifetime().saturating_sub(age);
+    let is_too_old = control.max_age.is_some_and(|most| age > most);
+    let is_soon_stale = control.min_fresh.is_some_and(|least| left < least);
+    // §5.2.1.4, §5.2.1.1, §5.2.1.3
+    if control.no_cache || is_too_old || is_soon_stale {
         return Err(if freshness == Freshness::Fresh { Forward::Request } else { Forward::Stale });
     }
-    let left = entry.lifetime().saturating_sub(age);
     match freshness {
-        // §5.2.1.3
-        Freshness::Fresh if control.min_fresh.is_some_and(|least| left < least) => Err(Forward::Request),
         Freshness::Fresh => Ok(Reuse::Fresh),
         // §5.2.1.2: never against the origin's word.
         _ if !entry.terms.never_stale
@@ -202,7 +202,7 @@ impl Storable {
 
     /// Seconds of freshness left on arrival; negative when there were none.
     pub fn ttl(&self) -> i64 {
-        self.terms.lifetime.as_secs() as i64 - self.terms.initial_age.as_secs() as i64
+        seconds_between(self.terms.initial_age, self.terms.lifetime)
     }
 }
 
@@ -292,8 +292,8 @@ pub fn store(
     }
     let lifetime = match stated {
         Some(stated) => stated,
-        // §5.2.2.4: whatever its age, it is validated before each use.
-        None if control.no_cache => Duration::ZERO,
+        // §5.2.2.4: whatever its age, it is validated before each use. §3: that alone allows no status to be stored.
+        None if control.no_cache && is_guessable(response.status(), &control) => Duration::ZERO,
         None => unstated_lifetime(response, &control, policy, settings, received)?,
     };
     if response.content_length().is_some_and(|length| length > settings.max_object_bytes) {
@@ -350,14 +350,17 @@ fn unstated_lifetime(
     if is_heuristically_cacheable(status) && status < 500 && !operators.is_zero() {
         return Ok(operators);
     }
-    // §4.2.2: `public` allows a guess for any status.
-    let guessable = is_heuristically_cacheable(status) || control.public;
     let guess = || freshness::heuristic_lifetime(response, received);
-    match (settings.heuristic && guessable).then(guess).flatten() {
+    match (settings.heuristic && is_guessable(status, control)).then(guess).flatten() {
         Some(guess) => Ok(guess),
         None if is_heuristically_cacheable(status) && status < 500 => Err(Skip::NoFreshness),
         None => Err(Skip::Status),
     }
+}
+
+/// Whether a response may be stored although it states no lifetime (§3, §4.2.2): `public` allows it for any status.
+fn is_guessable(status: u16, control: &CacheControl) -> bool {
+    is_heuristically_cacheable(status) || control.public
 }
 
 /// RFC 9110 §15.1. 206 is among them there, but never stored here.

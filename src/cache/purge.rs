@@ -67,12 +67,14 @@ impl Url {
         let (https, rest) = match text.split_once("://") {
             Some(("http", rest)) => (Some(false), rest),
             Some(("https", rest)) => (Some(true), rest),
-            Some(_) => return Err("expected http:// or https://"),
-            None => (None, text),
+            // What stands after a path is part of it.
+            Some((before, _)) if !before.contains(['/', '?']) => return Err("expected http:// or https://"),
+            _ => (None, text),
         };
         let without_fragment = rest.split('#').next().unwrap_or_default();
-        let (host, target) = match without_fragment.find('/') {
-            Some(at) => without_fragment.split_at(at),
+        let (host, target) = match without_fragment.find(['/', '?']) {
+            Some(at) if without_fragment.as_bytes()[at] == b'/' => without_fragment.split_at(at),
+            Some(_) => return Err("expected a / before the query"),
             None if https.is_some() => (without_fragment, "/"),
             None => return Err("expected a URL, or a path that begins with /"),
         };

@@ -87,6 +87,8 @@ impl CacheStatus {
             Self::Collapsed { why } => add(&["fwd=", why.name(), "; collapsed"]),
             Self::Bypassed(Bypass::Method) => add(&["fwd=method"]),
             Self::Bypassed(why @ Bypass::RequestNoStore) => add(&["fwd=request; detail=", why.name()]),
+            // It went nowhere.
+            Self::Bypassed(why @ Bypass::OnlyIfCached) => add(&["detail=", why.name()]),
             Self::Bypassed(why) => add(&["fwd=bypass; detail=", why.name()]),
         }
     }
@@ -130,6 +132,7 @@ mod tests {
         collapsed: CacheStatus::Collapsed { why: Forward::Stale } => "fwd=stale; collapsed";
         method: CacheStatus::Bypassed(Bypass::Method) => "fwd=method";
         request: CacheStatus::Bypassed(Bypass::RequestNoStore) => "fwd=request; detail=request-no-store";
+        only_if_cached: CacheStatus::Bypassed(Bypass::OnlyIfCached) => "detail=only-if-cached";
         bypass: CacheStatus::Bypassed(Bypass::Cookie) => "fwd=bypass; detail=cookie";
     }
 }

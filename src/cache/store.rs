@@ -74,7 +74,7 @@ impl Weighter<Key, Arc<Resource>> for Weight {
     }
 }
 
-/// Counts what quick_cache evicts for room. `on_evict` would count what is replaced as well.
+/// Counts what quick_cache evicts for room. Not in `on_evict`, which it calls for what is replaced as well.
 #[derive(Clone, Debug)]
 struct OnEviction(Arc<Counter>);
 
@@ -94,10 +94,10 @@ impl Store {
     pub fn new(settings: &Settings) -> Self {
         let max_entries = settings.max_entries.max(1);
         let evicted_for_room = Arc::new(Counter::default());
-        // A shard must be able to hold the largest object that may be stored, or it would refuse it: so few objects,
-        // few shards.
+        // A shard must be able to hold the largest object that may be stored, and more than one share of the whole, or
+        // it would refuse them: so few objects, few shards.
         let largest = settings.max_object_bytes.max(1) * OBJECTS_PER_SHARD;
-        let shards = (settings.max_bytes / largest).clamp(1, 64);
+        let shards = (settings.max_bytes / largest).min(max_entries / OBJECTS_PER_SHARD).clamp(1, 64);
         let options = OptionsBuilder::new()
             .shards(shards as usize)
             .estimated_items_capacity(max_entries.min(100_000) as usize)
@@ -107,7 +107,8 @@ impl Store {
         Self {
             resources: sync::Cache::with_options(
                 options,
-                Weight { least: settings.max_bytes / max_entries },
+                // The least of which not one more than that fits in; one of the whole would be refused.
+                Weight { least: settings.max_bytes / (max_entries + 1) + 1 },
                 DefaultHashBuilder::default(),
                 OnEviction(evicted_for_room.clone()),
             ),
@@ -287,6 +288,16 @@ mod tests {
     }
 
     #[test]
+    fn a_store_for_a_few_entries_holds_some() {
+        for max_entries in [1, 2, 3, 7, 8, 20, 63, 100] {
+            let store = store(1 << 20, max_entries, 1 << 10);
+            (0..1000).for_each(|n| put(&store, &key(&format!("/{n}")), entry(&store, "", "", vec![0; 10])));
+            let least = max_entries.div_ceil(2);
+            assert!((least..=max_entries).contains(&store.entries()), "{} of {max_entries}", store.entries());
+        }
+    }
+
+    #[test]
     fn the_largest_object_fits_even_a_small_store() {
         let store = store(9 << 20, 1000, 8 << 20);
         put(&store, &key("/"), entry(&store, "", "", vec![0; 8 << 20]));
@@ -298,8 +309,8 @@ mod tests {
         let store = store(1 << 20, 100, 1 << 10);
         put(&store, &key("/"), entry(&store, "", "", b"old".to_vec()));
         put(&store, &key("/"), entry(&store, "", "", b"new".to_vec()));
-        assert_eq!(store.evicted_for_room(), 0, "what is replaced had room");
         assert_eq!((selected(&store, "").unwrap().as_ref(), store.entries()), (b"new".as_slice(), 1));
+        assert_eq!(store.evicted_for_room(), 0);
     }
 
     #[test]
