@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::header::{
     Fields, RequestHead, ResponseHead, cookie,
     fields::{is, trim},
-    tags::Tags,
+    tags::{self, Tags},
     validator,
 };
 
@@ -21,6 +21,7 @@ use super::{
     Key, Settings, Skip, Storable,
     freshness::{Freshness, Terms, seconds_between},
     policy::Shared,
+    purge::Epoch,
     store::Place,
 };
 
@@ -54,6 +55,8 @@ pub struct Entry {
 /// What an entry is made of.
 #[derive(Debug)]
 pub struct Parts<'a> {
+    /// What it is stored under.
+    pub key: &'a Key,
     /// The response's head.
     pub head: &'a ResponseHead,
     /// Its whole body.
@@ -62,27 +65,29 @@ pub struct Parts<'a> {
     pub selecting: Selecting,
     /// What it is good for.
     pub storable: &'a Storable,
-    /// Its tags.
-    pub tags: Tags,
     /// When it came.
     pub received: Instant,
-    /// The newest purge when its fetch began.
-    pub born: u64,
+    /// What had been purged when its fetch began.
+    pub epoch: Epoch,
 }
 
 impl Entry {
     /// A response that [`store`](super::policy::store) found storable, with its complete body.
     pub fn new(parts: Parts<'_>, place: impl FnOnce(u64) -> Place) -> Self {
-        let Parts { head, body, selecting, storable, tags, received, born } = parts;
+        let Parts { key, head, body, selecting, storable, received, epoch } = parts;
+        let (tags, born) = (tags::of(head), epoch.rules);
         // Made anew for each answer: Age, and the Date of one whose age is hidden from clients.
         let mut kept = head.without(|name| is(name, "age") || (storable.targeted && is(name, "date")));
         if !head.has("content-length") && head.status() != 204 {
             kept.field(b"Content-Length", itoa::Buffer::new().format(body.len()).as_bytes());
         }
         let head = kept.finish();
-        // What it points to, and itself with the reference counts around it.
+        // What it points to, itself with the reference counts around it, its key and its place in the store, which keeps
+        // 21 bytes for each slot and has up to three slots for an entry.
         let counts = 5 * size_of::<usize>();
-        let pointed_to = head.bytes().len() + body.len() + selecting.weight() + weight_of(&tags);
+        let slot = 3 * (21 + size_of::<Key>() + size_of::<Arc<Resource>>()) + size_of::<Resource>();
+        let pointed_to =
+            head.bytes().len() + body.len() + selecting.weight() + weight_of(&tags) + key.bytes().len() + slot;
         Self {
             place: place((pointed_to + size_of::<Self>() + counts) as u64),
             head,
@@ -380,11 +385,9 @@ impl Resource {
         self.variants.is_empty() && self.uncacheable.iter().flatten().all(|(until, _)| *until <= now)
     }
 
-    /// Bytes that the resource takes with its key and its place in the store.
+    /// Bytes that the resource takes with its key and its place in the store, which each variant counts as its own.
     pub fn weight(&self, key: &Key) -> u64 {
-        // The store keeps 21 bytes for each slot and has up to three slots for an entry.
-        let slot = 3 * (21 + size_of::<Key>() + size_of::<Arc<Self>>());
-        let own = size_of::<Self>() + 2 * size_of::<usize>() + self.variants.capacity() * size_of::<Arc<Entry>>();
-        (slot + own + key.bytes().len()) as u64 + self.variants.iter().map(|entry| entry.weight()).sum::<u64>()
+        let bare = (size_of::<Self>() + 2 * size_of::<usize>() + key.bytes().len()) as u64;
+        self.variants.iter().map(|entry| entry.weight()).sum::<u64>().max(bare)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use bytes::Bytes;
+
 use super::*;
 use crate::header::forwarded::Peer;
 
@@ -63,7 +65,8 @@ impl Fixture {
         let received = self.received(second);
         let storable = policy::store(NOBODY, said, &self.policy, &self.cache.settings(), &received).unwrap();
         let selecting = self.cache.selected_by(said, asked);
-        self.cache.entry(said, Bytes::copy_from_slice(body.as_bytes()), selecting, &storable, &received, epoch)
+        let (body, received) = (Bytes::copy_from_slice(body.as_bytes()), received.at);
+        self.cache.entry(Parts { key: &key("/"), head: said, body, selecting, storable: &storable, received, epoch })
     }
 
     /// Fetches and stores, all within one second.

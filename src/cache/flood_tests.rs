@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{
     Asker, Cache, Key, Lookup, Selecting, Settings, Storable,
+    entry::Parts,
     freshness::{Received, Terms},
     pattern::Pattern,
     policy::Shared,
@@ -58,7 +59,15 @@ impl Full {
         for nth in 0..entries {
             let (key, head) = (full.key(nth), if nth % KINDS == TAGGED { &tagged } else { &plain });
             let (body, epoch) = (Bytes::from(nth.to_string()), full.cache.epoch(&key));
-            let entry = full.cache.entry(head, body, Selecting::default(), &storable, &received, epoch);
+            let entry = full.cache.entry(Parts {
+                key: &key,
+                head,
+                body,
+                selecting: Selecting::default(),
+                storable: &storable,
+                received: received.at,
+                epoch,
+            });
             full.cache.insert(&key, entry.into(), epoch).unwrap();
         }
         let snapshot = full.cache.snapshot();

@@ -39,10 +39,9 @@ mod vary_tests;
 use std::{sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 
 use crate::{
-    header::{Fields, RequestHead, ResponseHead, tags, validator},
+    header::{Fields, RequestHead, ResponseHead, validator},
     route::Policy,
 };
 
@@ -229,18 +228,8 @@ impl Cache {
         Selecting::of(response, request, &self.settings.load())
     }
 
-    /// An entry for a complete response, not yet stored. `epoch` is that of the moment when its fetch began.
-    pub fn entry(
-        &self,
-        head: &ResponseHead,
-        body: Bytes,
-        selecting: Selecting,
-        storable: &Storable,
-        received: &Received,
-        epoch: Epoch,
-    ) -> Entry {
-        let tags = tags::of(head);
-        let parts = Parts { head, body, selecting, storable, tags, received: received.at, born: epoch.rules };
+    /// An entry for a complete response, not yet stored.
+    pub fn entry(&self, parts: Parts<'_>) -> Entry {
         Entry::new(parts, |bytes| self.store.place(bytes))
     }
 
@@ -295,7 +284,9 @@ impl Cache {
         let head = updated(&stored.head, response);
         if let Ok(storable) = policy::store(asker, &head, policy, &settings, received) {
             let epoch = Epoch { rules: stored.born(), ..epoch };
-            let entry = self.entry(&head, stored.body.clone(), stored.selecting.clone(), &storable, received, epoch);
+            let (body, selecting) = (stored.body.clone(), stored.selecting.clone());
+            let (head, storable, received) = (&head, &storable, received.at);
+            let entry = self.entry(Parts { key, head, body, selecting, storable, received, epoch });
             entry.check(stored.checked());
             let max_variants = settings.max_variants;
             self.store.insert(key, Arc::new(entry), max_variants, || self.purges.epoch(key).url != epoch.url);

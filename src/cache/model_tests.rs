@@ -153,9 +153,8 @@ impl Model {
         let stays = |old: &Kept| {
             old.url != url || (old.said.language.is_some() == language.is_some() && old.said.language != language)
         };
-        let purges =
-            |changes: &[Change]| changes.iter().filter(|change| matches!(change, Change::Purge { .. })).count();
-        new.born = purges(&self.changes[..began]);
+        let is_purge = |change: &&Change| matches!(change, Change::Purge { .. });
+        new.born = self.changes[..began].iter().filter(is_purge).count();
         // What was asked for after a purge does not make way for what was asked for before it.
         if self.kept.iter().any(|old| !stays(old) && old.born > new.born) {
             return;

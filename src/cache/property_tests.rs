@@ -4,6 +4,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use proptest::prelude::*;
 
+use bytes::Bytes;
+
 use super::{
     entry::Parts,
     fixture::*,
@@ -11,7 +13,6 @@ use super::{
     policy::{Demands, Shared, reuse, stands_in},
     *,
 };
-use crate::header::tags::Tags;
 
 /// Any duration, and above all the ends of what there is.
 fn duration() -> impl Strategy<Value = Duration> {
@@ -42,8 +43,16 @@ fn entry(fixture: &Fixture, terms: Terms, received: Instant) -> Entry {
     let shared = Shared { with_cookies: false, with_authorization: false };
     let storable = Storable { terms, shared, targeted: false };
     let head = response("");
-    let (selecting, tags) = (Selecting::default(), Tags::default());
-    let parts = Parts { head: &head, body: Bytes::new(), selecting, storable: &storable, tags, received, born: 0 };
+    let selecting = Selecting::default();
+    let parts = Parts {
+        key: &key("/"),
+        head: &head,
+        body: Bytes::new(),
+        selecting,
+        storable: &storable,
+        received,
+        epoch: Epoch::default(),
+    };
     Entry::new(parts, |bytes| fixture.cache.store.place(bytes))
 }
 
@@ -131,7 +140,15 @@ proptest! {
         if let Ok(storable) = policy::store(NOBODY, &head, &fixture.policy, &fixture.cache.settings(), &received) {
             let _ = (storable.ttl(), storable.is_fresh());
             let selecting = fixture.cache.selected_by(&head, &get("/", ""));
-            let entry = fixture.cache.entry(&head, Bytes::new(), selecting, &storable, &received, Epoch::default());
+            let entry = fixture.cache.entry(Parts {
+                key: &key("/"),
+                head: &head,
+                body: Bytes::new(),
+                selecting,
+                storable: &storable,
+                received: received.at,
+                epoch: Epoch::default(),
+            });
             let now = later(received.at, later_by);
             let _ = (entry.age(now), entry.ttl(now), entry.is_useless(now));
             // RFC 9111 §3: nothing is kept that neither is fresh nor could be confirmed nor used stale.

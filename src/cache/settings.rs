@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::header::targeted::TARGETS;
+
 /// The settings of `[cache]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -65,7 +67,7 @@ impl Default for Settings {
             store_unframed: false,
             reorder_accept_language: false,
             honour_client_cache_control: false,
-            targeted: ["pacecar-cache-control", "cdn-cache-control", "surrogate-control"].map(String::from).to_vec(),
+            targeted: TARGETS.map(String::from).to_vec(),
             ignore_cookies: [
                 "_ga*", "_gid", "_gat*", "_gcl_*", "_fbp", "_fbc", "_hj*", "_pk_*", "_clck", "_clsk", "__utm*",
             ]

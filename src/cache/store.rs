@@ -224,8 +224,8 @@ impl Store {
 mod tests {
     use super::*;
     use crate::{
-        cache::{Selecting, Storable, entry::Parts, freshness::Terms, policy::Shared},
-        header::{RequestHead, ResponseHead, forwarded::Peer, tags::Tags},
+        cache::{Selecting, Storable, entry::Parts, freshness::Terms, policy::Shared, purge::Epoch},
+        header::{RequestHead, ResponseHead, forwarded::Peer},
     };
     use bytes::Bytes;
     use std::time::Duration;
@@ -250,13 +250,13 @@ mod tests {
             targeted: false,
         };
         let parts = Parts {
+            key: &key("/"),
             head: &head,
             body: Bytes::from(body),
             selecting: Selecting::of(&head, &request("/", asked), &Settings::default()),
             storable: &storable,
-            tags: Tags::default(),
             received: Instant::now(),
-            born: 0,
+            epoch: Epoch::default(),
         };
         Entry::new(parts, |bytes| store.place(bytes))
     }

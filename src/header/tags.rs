@@ -7,11 +7,7 @@ use std::collections::BTreeSet;
 
 use sfv::{BareItem, Item, ListEntry};
 
-use super::{
-    Fields,
-    fields::{is, trim},
-    structured::list,
-};
+use super::{Fields, fields::trim, structured::list};
 
 /// How many tags, and how many groups, one response has at most. RFC 9875 §2 wants 32 groups.
 pub const MAX_TAGS: usize = 256;
@@ -78,12 +74,6 @@ pub fn of<M: Fields>(response: &M) -> Tags {
 pub fn invalidated_groups<M: Fields>(response: &M) -> Invalidated {
     let groups = strings(response, "cache-group-invalidation");
     Invalidated { dropped: groups.dropped, groups: groups.finish() }
-}
-
-/// Whether a field is for caches in front of the origin and not sent on to the client: all that have tags. The
-/// standard's fields are passed on.
-pub fn is_stripped(name: &[u8]) -> bool {
-    FIELDS.iter().any(|(field, ..)| is(name, field))
 }
 
 /// The members of a line, none of them empty, without white space around them.
@@ -245,16 +235,6 @@ mod tests {
             assert_eq!(read.dropped, dropped, "{value}");
         }
         assert_eq!(invalidated_groups(&head("")), Invalidated::default());
-    }
-
-    #[test]
-    fn what_is_not_sent_on() {
-        for name in ["Surrogate-Key", "cache-tag", "Edge-Cache-Tag", "XKEY"] {
-            assert!(is_stripped(name.as_bytes()), "{name}");
-        }
-        for name in ["Cache-Groups", "Cache-Group-Invalidation", "Cache-Control", ""] {
-            assert!(!is_stripped(name.as_bytes()), "{name}");
-        }
     }
 
     proptest! {

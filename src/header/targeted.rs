@@ -33,13 +33,6 @@ pub fn control<M: Fields>(response: &M, targets: &[String]) -> Option<CacheContr
     })
 }
 
-/// Whether a field is meant for us alone and not sent on to the client: our own and Surrogate-Control, when they are
-/// among the targets. A targeted field that is not must be passed through (§2.2); CDN-Cache-Control is, since another
-/// cache may be next (§3).
-pub fn is_private_to_us(name: &[u8], targets: &[String]) -> bool {
-    (is(name, OURS) || is(name, SURROGATE)) && targets.iter().any(|target| is(name, target))
-}
-
 fn directives(field: &Dictionary) -> CacheControl {
     let mut read = CacheControl::default();
     for (key, value) in field {
@@ -178,21 +171,6 @@ mod tests {
         for (target, expected) in [("Shop-Cache-Control", secs(1)), ("SURROGATE-CONTROL", secs(2))] {
             assert_eq!(control(&response, &[target.to_owned()]).unwrap().max_age, expected, "{target}");
         }
-    }
-
-    #[test]
-    fn what_is_for_us_alone() {
-        for (name, expected) in [
-            ("Pacecar-Cache-Control", true),
-            ("surrogate-control", true),
-            // RFC 9213 §3: another cache may be next.
-            ("CDN-Cache-Control", false),
-            ("Cache-Control", false),
-        ] {
-            assert_eq!(is_private_to_us(name.as_bytes(), &targets()), expected, "{name}");
-        }
-        // RFC 9213 §2.2: what is not on the list is passed through.
-        assert!(!is_private_to_us(b"surrogate-control", &targets()[..2]));
     }
 
     proptest! {

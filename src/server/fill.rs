@@ -10,7 +10,7 @@ use pingora_http::{RequestHeader, header_value_from_slice};
 use tokio::time::sleep;
 
 use crate::{
-    cache::{Asker, Entry, Selecting, Skip, Storable, freshness::Received, policy},
+    cache::{Asker, Entry, Selecting, Skip, Storable, entry::Parts, freshness::Received, policy},
     header::{Fields, RequestHead, ResponseHead},
     traffic::UpstreamFailure,
 };
@@ -260,8 +260,8 @@ impl Fill {
     ) -> Arc<Entry> {
         let good_for_one = Storable::for_one();
         let storable = decision.as_ref().unwrap_or(&good_for_one);
-        let epoch = self.pilot.key().epoch;
-        Arc::new(self.engine.state.cache.entry(head, body, selecting, storable, received, epoch))
+        let (key, epoch, received) = (&self.pilot.key().key, self.pilot.key().epoch, received.at);
+        Arc::new(self.engine.state.cache.entry(Parts { key, head, body, selecting, storable, received, epoch }))
     }
 
     fn insert(&self, entry: Arc<Entry>, status: u16) {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{
     cache::{
         Bypass, Key, Outcome,
-        purge::{Kind, Mode, Scope},
+        purge::{Mode, Scope, Url},
         status::CacheStatus,
     },
     header::{Fields, reference::same_origin_target, tags},
@@ -58,15 +58,19 @@ impl Engine {
             false => problem::of(403, "PURGE is for the addresses in cache.purge_allow", &request.head),
             true => {
                 let soft = request.head.get("fastly-soft-purge") == Some(b"1");
+                let mode = if soft { Mode::Soft } else { Mode::Hard };
                 let key = Key::of(&request.head, &request.peer);
                 let now = Instant::now();
                 // Who purges by HTTP/1 on the local port means the page that others see by https as well.
-                let purged: u64 = [key.by_other_scheme(), key]
+                let purged: u64 = [key.by_other_scheme(), key.clone()]
                     .iter()
                     .map(|key| if soft { cache.expire(key, now) } else { cache.invalidate(key, now) })
                     .sum();
-                let mode = if soft { Mode::Soft } else { Mode::Hard };
-                cache.stats.purged(Kind::Url, mode);
+                // And what was stored for those who come by way of a proxy that says more of them. It is not counted:
+                // that would take a look at everything.
+                let parts = key.parts();
+                let url = Url { https: None, host: Some(parts.host.into()), target: parts.target.into() };
+                cache.purge(vec![Scope::Url(url)], mode, now);
                 problem::json(200, &serde_json::json!({ "status": "ok", "purged": purged, "mode": mode.name() }))
             }
         };

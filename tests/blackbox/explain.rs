@@ -34,11 +34,14 @@ fn app(received: &Received) -> crate::common::Response {
     }
 }
 
+/// A path, request fields, and what is said to happen and why.
+type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str, Option<&'static str>);
+
 #[tokio::test]
 async fn what_it_says_would_happen_happens() {
     let origin = Origin::new().otherwise(app).start().await;
     let sidecar = Sidecar::in_front_of(&origin).config(ROUTES).start().await;
-    let cases: [(&str, &[(&str, &str)], &str, Option<&str>); 13] = [
+    let cases: [Case; 13] = [
         ("/never", &[], "miss", Some("uri-miss")),
         ("/fresh", &[], "hit", None),
         ("/fresh", &[("Cookie", "session=1")], "bypass", Some("cookie")),

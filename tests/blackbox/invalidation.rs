@@ -304,6 +304,21 @@ async fn purge_of_nothing_is_a_success() {
 }
 
 #[tokio::test]
+async fn purge_reaches_what_came_by_way_of_a_proxy() {
+    let origin = origin(ok("forwarded")).await;
+    let sidecar = Sidecar::in_front_of(&origin).config(PURGE_ALLOWED).start().await;
+    let by_proxy = || get("/").header("X-Forwarded-Proto", "https").header("X-Forwarded-Port", "443");
+    for (wish, mode) in [(purge("/"), "hard"), (soft("/"), "soft")] {
+        at_a(&sidecar, by_proxy()).await.assert_cache_parameter("stored");
+        at_a(&sidecar, by_proxy()).await.assert_cache("hit");
+        assert_purged(&at_a(&sidecar, wish).await, 0, mode);
+        let after = at_a(&sidecar, by_proxy()).await;
+        after.assert_cache_parameter(if mode == "hard" { "fwd=uri-miss" } else { "fwd=stale" });
+        at_a(&sidecar, purge("/")).await;
+    }
+}
+
+#[tokio::test]
 async fn soft_purge_makes_stale() {
     let script = |received: &Received| match received.field("if-none-match") {
         Some("\"v1\"") => status(304).header("Cache-Control", "max-age=60"),

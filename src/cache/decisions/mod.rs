@@ -20,6 +20,7 @@ use std::{
 
 use super::{
     Cache, Key, Lookup, Settings, Skip, Storable,
+    entry::Parts,
     freshness::Received,
     policy::{Asker, admit, stands_in},
 };
@@ -149,7 +150,15 @@ impl Case {
         if let Ok(storable) = self.stored(Asker { cookie: false, authorization: false }) {
             let selecting = cache.selected_by(&self.response, &plain);
             let epoch = cache.epoch(&key);
-            let entry = cache.entry(&self.response, "body".into(), selecting, &storable, &self.received, epoch);
+            let entry = cache.entry(Parts {
+                key: &key,
+                head: &self.response,
+                body: "body".into(),
+                selecting,
+                storable: &storable,
+                received: self.received.at,
+                epoch,
+            });
             cache.insert(&key, entry.into(), epoch).unwrap();
         }
         (cache, key)
