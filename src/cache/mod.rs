@@ -12,6 +12,7 @@ pub mod pattern;
 pub mod policy;
 pub mod purge;
 mod remedy;
+mod removal;
 mod settings;
 pub mod stats;
 pub mod status;
@@ -49,12 +50,13 @@ use self::{
     entry::{Parts, updated},
     freshness::Received,
     policy::{Demands, Reuse},
-    purge::{Epoch, Mode, Purges, Rule, Scope},
+    purge::{Epoch, Purges},
 };
 
 pub use entry::{Entry, Selecting};
 pub use key::Key;
 pub use policy::{Asker, Storable};
+pub use removal::Purged;
 pub use settings::Settings;
 pub use stats::{Bypass, Counts, Evicted, Figures, Outcome, Skip, Snapshot, Stale, Stats};
 
@@ -95,17 +97,6 @@ pub enum Forward {
     Stale,
     /// What is stored is fresh, but the client demands more.
     Request,
-}
-
-/// What a purge did, or would do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Purged {
-    /// Stored responses that it is about.
-    pub matched: u64,
-    /// Those that are gone, or stale, by it.
-    pub cleared: u64,
-    /// Their bytes.
-    pub bytes: u64,
 }
 
 /// The cache: its store, its rules and its counters.
@@ -298,105 +289,6 @@ impl Cache {
     pub fn mark_uncacheable(&self, key: &Key, asker: Asker, why: Skip, now: Instant) {
         let until = now + self.settings.load().uncacheable_ttl;
         self.store.mark_uncacheable(key, asker.is_identified(), until, why);
-    }
-
-    /// Invalidates one URL, all variants (RFC 9111 §4.4); what is being fetched for it is not stored. Returns how many
-    /// responses are gone.
-    pub fn invalidate(&self, key: &Key, now: Instant) -> u64 {
-        let (gone, _) = self.store.remove(key, now, || self.purges.stamp_url(key), |_| true);
-        (0..gone).for_each(|_| self.stats.evicted(Evicted::Purged));
-        gone
-    }
-
-    /// Drops one stored response, which the origin no longer has.
-    pub fn forget(&self, key: &Key, stored: &Entry, now: Instant) {
-        let (gone, _) = self.store.remove(key, now, || (), |entry| std::ptr::eq(entry, stored));
-        (0..gone).for_each(|_| self.stats.evicted(Evicted::Expired));
-    }
-
-    /// Declares one URL, all variants, stale. Returns how many responses are.
-    pub fn expire(&self, key: &Key, now: Instant) -> u64 {
-        // Under the key's lock: what is stored before that is found here, and what would be stored after it is refused.
-        self.store.remove(key, now, || self.purges.stamp_url(key), |_| false);
-        let Some(resource) = self.store.peek(key) else { return 0 };
-        let there = resource.variants().iter().filter(|entry| self.purges.spare(key, entry));
-        there.inspect(|entry| entry.expire(now)).count() as u64
-    }
-
-    /// Purges everything in one of the scopes. It holds when this returns; what it hits is still held then, and
-    /// [`Cache::clear`] counts and drops it.
-    pub fn purge(&self, scopes: Vec<Scope>, mode: Mode, now: Instant) -> Arc<Rule> {
-        if let Some(scope) = scopes.first() {
-            self.stats.purged(scope.kind(), mode);
-        }
-        let rule = self.purges.add(scopes, mode, now);
-        if self.purges.is_full() {
-            self.sweep(now);
-        }
-        rule
-    }
-
-    /// Drops, or declares stale, what a purge hits, and counts it. Goes through the whole store: for a thread that may
-    /// take its time.
-    pub fn clear(&self, rule: &Rule, mode: Mode, now: Instant) -> Purged {
-        self.count(rule, |key, resource, purged| match mode {
-            Mode::Hard => {
-                let hit = |entry: &Entry| entry.born() < rule.number && rule.hits(key, entry);
-                let (cleared, bytes) = self.store.remove(key, now, || (), hit);
-                (0..cleared).for_each(|_| self.stats.evicted(Evicted::Purged));
-                purged.cleared += cleared;
-                purged.bytes += bytes;
-            }
-            Mode::Soft => {
-                let hit = |entry: &&Arc<Entry>| entry.born() < rule.number && rule.hits(key, entry);
-                for entry in resource.variants().iter().filter(hit) {
-                    purged.cleared += u64::from(self.purges.spare(key, entry));
-                    purged.bytes += entry.weight();
-                }
-            }
-        })
-    }
-
-    /// Counts what a purge would hit.
-    pub fn would_clear(&self, rule: &Rule) -> Purged {
-        self.count(rule, |key, resource, purged| {
-            purged.bytes +=
-                resource.variants().iter().filter(|one| rule.hits(key, one)).map(|one| one.weight()).sum::<u64>();
-        })
-    }
-
-    fn count(&self, rule: &Rule, mut each: impl FnMut(&Key, &entry::Resource, &mut Purged)) -> Purged {
-        let mut purged = Purged::default();
-        for (key, resource) in self.store.iter() {
-            let hit = |entry: &&Arc<Entry>| entry.born() < rule.number && rule.hits(&key, entry);
-            let matched = resource.variants().iter().filter(hit).count() as u64;
-            if matched > 0 {
-                purged.matched += matched;
-                each(&key, &resource, &mut purged);
-            }
-        }
-        purged
-    }
-
-    /// Drops what was purged or is of no use any more. Goes through the whole store: for a thread that may take its
-    /// time.
-    pub fn sweep(&self, now: Instant) {
-        let newest = self.purges.newest();
-        for (key, resource) in self.store.iter() {
-            let is_purged = |entry: &Entry| !self.purges.spare(&key, entry);
-            if resource.variants().iter().any(|entry| is_purged(entry)) {
-                let (gone, _) = self.store.remove(&key, now, || (), is_purged);
-                (0..gone).for_each(|_| self.stats.evicted(Evicted::Purged));
-            }
-            let is_useless = |entry: &Entry| entry.is_useless(now);
-            if resource.is_empty(now) || resource.variants().iter().any(|entry| is_useless(entry)) {
-                let (gone, _) = self.store.remove(&key, now, || (), is_useless);
-                (0..gone).for_each(|_| self.stats.evicted(Evicted::Expired));
-            }
-        }
-        if self.purges.is_full() {
-            self.purges.forget_half(newest);
-        }
     }
 
     /// The keys of everything that is stored. Goes through the whole store.

@@ -2,7 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::{fixture::*, pattern::Pattern, purge::Url, *};
+use super::{
+    fixture::*,
+    pattern::Pattern,
+    purge::{Mode, Scope, Url},
+    *,
+};
 
 const URLS: [&str; 4] = ["a/x", "a/y?q", "https://a/x", "b/x"];
 

@@ -1,6 +1,11 @@
 //! What purges hit, since when, and what becomes of it (RFC 9111 §4.4, RFC 9875).
 
-use super::{fixture::*, pattern::Pattern, purge::Url, *};
+use super::{
+    fixture::*,
+    pattern::Pattern,
+    purge::{Mode, Rule, Scope, Url},
+    *,
+};
 
 /// Whether a purge of this scope hits a stored response with these labels.
 fn hits(scope: Scope, url: &str, labels: &str) -> bool {

@@ -66,7 +66,7 @@ impl Bypass {
             Self::Range => "a part of what is not stored: once the whole is, parts are answered from it",
             Self::OnlyIfCached => "the client wants nothing from the app, and nothing usable is stored",
             Self::Unkeyed => {
-                "the request has a field that changes the answer at some apps and is not part of the key, such as X-Original-URL"
+                "the request has a field that changes the answer at some apps and is not part of the key, such as X-Original-URL, or one with _ in its name, which some apps take for -"
             }
             Self::HitForMiss => "the last answer was not cacheable, less than cache.uncacheable_ttl ago",
             Self::Head => "HEAD is answered from a stored GET, and none is stored",

@@ -72,7 +72,8 @@ words! {
         Range = "range",
         /// The client wants nothing from the origin, and nothing usable is stored.
         OnlyIfCached = "only-if-cached",
-        /// A field that changes the answer at some origins and is not part of the key, or one that `Connection` names.
+        /// A field that changes the answer at some origins and is not part of the key, one with `_` in its name, which some
+        /// take for `-`, or one that `Connection` names.
         Unkeyed = "unkeyed-field",
         /// The last answer was not cacheable, a moment ago.
         HitForMiss = "hit-for-miss",

@@ -1,6 +1,11 @@
 //! What the origin's word does to what is stored: 304 (RFC 9111 §4.3.4) and answers to HEAD (§4.3.5).
 
-use super::{entry::updated, fixture::*, *};
+use super::{
+    entry::updated,
+    fixture::*,
+    purge::{Mode, Scope},
+    *,
+};
 
 /// The head of a stored response after a 304, `None` when that is about another one.
 fn confirmed(stored: &str, said: &str) -> Option<String> {

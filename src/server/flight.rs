@@ -22,7 +22,7 @@ use crate::{
     traffic::UpstreamFailure,
 };
 
-use super::pilot::Pilot;
+use super::{pilot::Pilot, reader::Reader};
 
 /// What a stream that is not kept may be ahead of its slowest reader.
 pub(super) const WINDOW_BYTES: usize = 256 << 10;
@@ -127,27 +127,13 @@ pub(super) enum End {
 }
 
 impl End {
-    fn failed(self) -> Option<UpstreamFailure> {
+    /// Why it failed, if it did.
+    pub(super) fn failed(self) -> Option<UpstreamFailure> {
         match self {
             Self::Failed(why) => Some(why),
             Self::Complete | Self::StandIn => None,
         }
     }
-}
-
-/// What a reader learns first.
-#[derive(Clone, Debug)]
-pub(super) enum Answer {
-    /// An interim response; more follows.
-    Interim(ResponseHead),
-    /// The head; the body may be read.
-    Head(Arc<Answered>),
-    /// The response is not for sharing, and another request keeps it.
-    NotShared,
-    /// No answer could be had.
-    Failed(UpstreamFailure),
-    /// What is stored is to stand in for an error of the origin.
-    StandIn,
 }
 
 impl Flights {
@@ -282,105 +268,6 @@ impl State {
             self.chunk_bytes -= chunk.len();
             self.room.give_back(chunk.len());
         }
-    }
-}
-
-/// One reader of a flight, at its own pace.
-pub(super) struct Reader {
-    flight: Arc<Flight>,
-    /// The place in the flight's list; 0 is the request that began it.
-    number: usize,
-    /// Interim responses seen so far.
-    interim: usize,
-}
-
-impl Reader {
-    fn join(flight: Arc<Flight>) -> Option<Self> {
-        let number = {
-            let mut state = flight.state.lock();
-            // A failure before any answer is one for whoever asks within a moment; a body that was cut is not.
-            let cut = state.answered.is_some() && matches!(state.end, Some(End::Failed(_)));
-            if state.windowed || cut {
-                return None;
-            }
-            state.readers.push(Some(0));
-            state.readers.len() - 1
-        };
-        Some(Self { flight, number, interim: 0 })
-    }
-
-    /// Whether this request began the flight.
-    pub(super) fn began(&self) -> bool {
-        self.number == 0
-    }
-
-    /// Since when the app is asked; before, the flight waits for its turn, as any other request would.
-    pub(super) fn asked(&self) -> Option<Instant> {
-        self.flight.state.lock().asked
-    }
-
-    /// Waits for the head, or for an interim response before it. Before the head nobody can tell whether the answer is
-    /// for all: so an interim response is for the request that began the flight. Safe to cancel.
-    pub(super) async fn answer(&mut self) -> Answer {
-        let seen = self.interim;
-        let answer = self.when(|state| {
-            if let Some(interim) = state.interim.get(seen).filter(|_| self.began()) {
-                return Some(Answer::Interim(interim.clone()));
-            }
-            if let Some(answered) = &state.answered {
-                let mine = answered.is_shared() || self.began();
-                return Some(if mine { Answer::Head(answered.clone()) } else { Answer::NotShared });
-            }
-            match state.end {
-                Some(End::Failed(why)) => Some(Answer::Failed(why)),
-                Some(End::StandIn) => Some(Answer::StandIn),
-                _ => None,
-            }
-        });
-        let answer = answer.await;
-        self.interim += usize::from(matches!(answer, Answer::Interim(_)));
-        answer
-    }
-
-    /// Waits for the next part of the body; `None` at its end. Safe to cancel.
-    pub(super) async fn next(&self) -> Result<Option<Bytes>, UpstreamFailure> {
-        self.when(|state| {
-            let at = state.readers[self.number].unwrap_or(usize::MAX);
-            if let Some(chunk) = at.checked_sub(state.dropped).and_then(|at| state.chunks.get(at)).cloned() {
-                state.readers[self.number] = Some(at + 1);
-                if state.windowed {
-                    state.drop_taken();
-                    self.flight.taken.notify_one();
-                }
-                return Some(Ok(Some(chunk)));
-            }
-            state.end.map(|end| end.failed().map_or(Ok(None), Err))
-        })
-        .await
-    }
-
-    /// Waits until a look at the state finds something. The lock is never held while waiting.
-    async fn when<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
-        loop {
-            let changed = self.flight.changed.notified();
-            tokio::pin!(changed);
-            // Before the look: a change after it must wake us, and `notify_waiters` leaves no permit behind.
-            changed.as_mut().enable();
-            if let Some(found) = look(&mut self.flight.state.lock()) {
-                return found;
-            }
-            changed.await;
-        }
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let mut state = self.flight.state.lock();
-        state.readers[self.number] = None;
-        state.drop_taken();
-        drop(state);
-        self.flight.taken.notify_one();
     }
 }
 

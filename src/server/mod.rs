@@ -33,6 +33,7 @@ mod origin;
 mod pilot;
 mod presence;
 mod problem;
+mod reader;
 mod reply;
 mod resolve;
 mod reuse;

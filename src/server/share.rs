@@ -16,7 +16,8 @@ use crate::{
 use super::{
     Engine, Served,
     context::Request,
-    flight::{Answer, Answered, FlightKey, Reader},
+    flight::{Answered, FlightKey},
+    reader::{Answer, Reader},
     reply::Reply,
     reuse::not_modified,
 };
