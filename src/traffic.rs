@@ -139,6 +139,8 @@ pub struct Traffic {
     pub upstream_in_flight: std::sync::Arc<Gauge>,
     /// Requests that wait for their turn at the origin.
     pub upstream_queued: std::sync::Arc<Gauge>,
+    /// Final responses whose head the origin has sent.
+    pub upstream_responses: Counter,
     /// Failures of the origin, in the order of [`UpstreamFailure::ALL`].
     upstream_failures: [Counter; UpstreamFailure::ALL.len()],
     /// Lines of the access log that were dropped or could not be written.

@@ -94,6 +94,11 @@ fn front_door(exposition: &mut Exposition, traffic: &Traffic) {
         "Requests refused by the front door itself, by the status they were answered with.",
         traffic.refused().map(|(status, count)| counter(&[("status", &status.to_string())], count)),
     );
+    exposition.counter(
+        "upstream_responses_total",
+        "Final responses whose head the origin has sent.",
+        traffic.upstream_responses.value(),
+    );
     exposition.counters(
         "upstream_errors_total",
         "Requests to which the origin gave no complete answer, by reason.",
@@ -258,6 +263,7 @@ mod tests {
             "panics_total",
             "upstream_in_flight",
             "upstream_queued",
+            "upstream_responses_total",
             "cache_entries",
             "cache_bytes",
             "config_reloads_total{result=\"success\"}",

@@ -91,7 +91,10 @@ impl Engine {
         };
         loop {
             match heard {
-                Ok(Heard::Final(exchange)) => return Some(Ok(exchange)),
+                Ok(Heard::Final(exchange)) => {
+                    self.state.traffic.upstream_responses.add();
+                    return Some(Ok(exchange));
+                }
                 Ok(Heard::Interim(head, awaiting)) => {
                     reply.interim(&head).await.ok()?;
                     heard = tokio::select! {

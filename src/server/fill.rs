@@ -49,7 +49,7 @@ impl Engine {
         // Its answer is for all who write the host in another way: the app is asked in the one form that the key has.
         request.head.host = Bytes::copy_from_slice(pilot.key().key.parts().host);
         let Ok(asked) = upstream_request(&request, Ask::Whole, &self.sending) else {
-            return pilot.failed(UpstreamFailure::Malformed);
+            return pilot.failed(UpstreamFailure::Malformed, self.state.traffic.upstream_responses.value());
         };
         let (engine, rule) = (self.clone(), request.rule.clone());
         let fill = Fill { engine, pilot, request: request.head, rule, asker, stored };
@@ -107,13 +107,21 @@ impl Fill {
     /// Asks the origin; `None` when there is no answer, which its readers have been told then.
     async fn exchange(&mut self, asked: &RequestHeader) -> Option<Exchange> {
         match self.fetch(asked).await? {
-            Ok(exchange) => Some(exchange),
+            Ok(exchange) => {
+                self.engine.state.traffic.upstream_responses.add();
+                Some(exchange)
+            }
             Err(why) => {
-                self.engine.state.traffic.upstream_failed(why);
-                self.pilot.failed(why);
+                self.failed(why);
                 None
             }
         }
+    }
+
+    fn failed(&mut self, why: UpstreamFailure) {
+        let traffic = &self.engine.state.traffic;
+        traffic.upstream_failed(why);
+        self.pilot.failed(why, traffic.upstream_responses.value());
     }
 
     /// 304: what is stored is the answer, with the fields that came with it.
@@ -177,11 +185,10 @@ impl Fill {
                     return self.engine.origin.release(exchange).await;
                 }
                 Err(why) => {
-                    self.engine.state.traffic.upstream_failed(why);
                     if answered.decision.is_ok() {
                         self.skipped(Skip::Truncated, answered.head.status());
                     }
-                    self.pilot.failed(why);
+                    self.failed(why);
                     break;
                 }
             }

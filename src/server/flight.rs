@@ -91,6 +91,8 @@ pub(super) struct State {
     /// Chunks are dropped once every reader has them.
     pub(super) windowed: bool,
     pub(super) end: Option<End>,
+    /// How many responses the app had given, to whatever requests, when this fetch failed.
+    pub(super) failed_after: Option<u64>,
     /// Nobody waits for it: it refreshes what is stored.
     pub(super) background: bool,
     /// The next chunk of each reader; `None` for one that left. The first is the request that began the flight.
@@ -152,9 +154,10 @@ impl Flights {
 
     /// Joins the flight for a key, or begins one: then `begin` is given the task's side of it. Inserting into the
     /// table is what decides who begins. `None` when the table is full, or when the flight can be joined no more.
-    pub(super) fn join(self: &Arc<Self>, key: &FlightKey, begin: impl FnOnce(Pilot)) -> Option<Reader> {
+    /// `responses` is how many the app has given so far.
+    pub(super) fn join(self: &Arc<Self>, key: &FlightKey, responses: u64, begin: impl FnOnce(Pilot)) -> Option<Reader> {
         let mut flights = self.shard(key).lock();
-        if let Some(flight) = flights.get(key) {
+        if let Some(flight) = flights.get(key).filter(|flight| !flight.is_disproved(responses)) {
             return Reader::join(flight.clone());
         }
         let flight = self.flight(false)?;
@@ -176,9 +179,9 @@ impl Flights {
     }
 
     /// Begins a flight that nobody waits for, unless there is one for the key already. It may be joined.
-    pub(super) fn refresh(self: &Arc<Self>, key: &FlightKey, begin: impl FnOnce(Pilot)) {
+    pub(super) fn refresh(self: &Arc<Self>, key: &FlightKey, responses: u64, begin: impl FnOnce(Pilot)) {
         let mut flights = self.shard(key).lock();
-        if flights.contains_key(key) {
+        if flights.get(key).is_some_and(|flight| !flight.is_disproved(responses)) {
             return;
         }
         let Some(flight) = self.flight(true) else { return };
@@ -208,6 +211,14 @@ impl Flights {
     pub(super) fn shard(&self, key: &FlightKey) -> &Mutex<HashMap<FlightKey, Arc<Flight>>> {
         use std::hash::BuildHasher;
         &self.shards[self.hasher.hash_one(key) as usize % self.shards.len()]
+    }
+}
+
+impl Flight {
+    /// Whether the fetch failed and the app has answered others since: then the failure says nothing about the app, and
+    /// may have been provoked by the very request that met it.
+    fn is_disproved(&self, responses: u64) -> bool {
+        self.state.lock().failed_after.is_some_and(|then| then != responses)
     }
 }
 
@@ -243,6 +254,7 @@ impl State {
         Self {
             room,
             background,
+            failed_after: None,
             interim: Vec::new(),
             asked: None,
             answered: None,
@@ -298,7 +310,7 @@ mod tests {
         let key = Key::of(&RequestHead::for_tests("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), &peer);
         let key = FlightKey { key, identified: false, selecting: Selecting::default(), epoch: Epoch::default() };
         let mut began = None;
-        let reader = flights.join(&key, |pilot| began = Some(pilot)).unwrap();
+        let reader = flights.join(&key, 0, |pilot| began = Some(pilot)).unwrap();
         (reader, began.unwrap())
     }
 

@@ -282,6 +282,7 @@ impl ProxyHttp for Forward {
         if response.status.is_informational() {
             return Ok(());
         }
+        ctx.engine.state.traffic.upstream_responses.add();
         ctx.first_byte = ctx.sent.map(|sent| sent.elapsed());
         if ends == Ends::ByConnection {
             // What it names there is no coding. pingora has framed what names nothing in chunks already.

@@ -210,9 +210,11 @@ impl Pilot {
     }
 
     /// There is no more to come. A failure before any answer is shared for a moment, so that an app that is down is not
-    /// asked again by each who comes; that it was spared is none of the app's.
-    pub(super) fn failed(&mut self, why: UpstreamFailure) {
+    /// asked again by each who comes; until it answers somebody, that is. That it was spared is none of the app's failures.
+    /// `responses` is how many the app has given so far.
+    pub(super) fn failed(&mut self, why: UpstreamFailure, responses: u64) {
         if !why.is_refusal() && self.flight.state.lock().answered.is_none() {
+            self.flight.state.lock().failed_after = Some(responses);
             self.linger();
         }
         self.end(End::Failed(why));

@@ -55,7 +55,11 @@ impl Engine {
         for _ in 0..2 {
             let flight = FlightKey { key: key.clone(), identified: asker.is_identified(), selecting, epoch };
             let begin = |pilot| self.begin(pilot, request, asker, stored.clone());
-            let reader = if alone { self.flights.alone(&flight, begin) } else { self.flights.join(&flight, begin) };
+            let responses = self.state.traffic.upstream_responses.value();
+            let reader = match alone {
+                true => self.flights.alone(&flight, begin),
+                false => self.flights.join(&flight, responses, begin),
+            };
             let Some(mut reader) = reader else { break };
             match self.answer(&mut reader, reply).await {
                 Waited::Head(answered) => {
@@ -110,7 +114,8 @@ impl Engine {
         let flight = FlightKey { key, identified: false, selecting, epoch };
         // RFC 9111 §4.3.1: a request without the fields that chose what is stored cannot have it confirmed.
         let chosen = Some(stored).filter(|stored| stored.selecting.matches(&request.head, &cache.settings()));
-        self.flights.refresh(&flight, |pilot| self.begin(pilot, &request, nobody, chosen.cloned()));
+        let responses = self.state.traffic.upstream_responses.value();
+        self.flights.refresh(&flight, responses, |pilot| self.begin(pilot, &request, nobody, chosen.cloned()));
     }
 
     /// Answers with what is stored in place of an origin that failed, where that is allowed.

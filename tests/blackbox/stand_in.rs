@@ -274,6 +274,23 @@ async fn failure_is_shared_for_a_moment() {
 }
 
 #[tokio::test]
+async fn failure_is_shared_no_longer_than_the_app_answers_nobody() {
+    // The app breaks off where a request has what it cannot bear, and is well otherwise.
+    let script = |received: &Received| match received.field("x-bitter") {
+        Some(_) => ok("").cut_before_head(Cut::Fin),
+        None => fresh("hello"),
+    };
+    let origin = Origin::new().otherwise(script).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    for target in ["/1", "/2", "/3"] {
+        sidecar.send(get(target).header("X-Bitter", "1")).await.assert_status(502);
+        // Somebody is answered: so it was not the app, and perhaps the request, that failed.
+        sidecar.send(get("/well").header("Cookie", "a=1")).await.assert_status(200);
+        sidecar.get(target).await.assert_status(200).assert_body("hello");
+    }
+}
+
+#[tokio::test]
 async fn refusal_of_the_queue_is_not_shared() {
     let gate = Gate::new();
     let origin = Origin::new().route("/busy", ok("done").after(&gate)).otherwise(fresh("hello")).start().await;
@@ -298,6 +315,8 @@ async fn refusal_of_the_queue_is_answered_for_by_what_is_stored() {
     let server = "upstream_concurrency = 1\nupstream_queue = 0";
     let sidecar = Sidecar::in_front_of(&origin).server(server).start().await;
     sidecar.get("/").await.assert_cache_parameter("stored");
+    // The answer is with its client before its turn at the app is over.
+    sidecar.until_metric("pacecar_upstream_in_flight", 0.0).await;
     let mut busy = sidecar.client().await;
     busy.send_bytes(get("/busy").to_bytes("a")).await;
     gate.arrivals(1).await;
