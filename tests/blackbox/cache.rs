@@ -440,3 +440,18 @@ async fn coding_goes_only_to_those_who_accept_it() {
     sidecar.get("/").await.assert_cache("miss").assert_body("plain");
     sidecar.get("/").await.assert_cache("hit").assert_body("plain");
 }
+
+#[tokio::test]
+async fn what_is_of_no_use_any_more_is_swept() {
+    let short = ok("short").header("Cache-Control", "max-age=1");
+    let long = ok("long").header("Cache-Control", "max-age=600");
+    let origin = Origin::new().route("/short", short).route("/long", long).start().await;
+    let sweeping = "[cache]\nsweep_interval = \"1s\"\nstale_if_error = \"0s\"";
+    let sidecar = Sidecar::in_front_of(&origin).config(sweeping).start().await;
+    for path in ["/short", "/long"] {
+        sidecar.get(path).await.assert_cache_parameter("stored");
+    }
+    sidecar.until_metric("pacecar_cache_evictions_total{reason=\"expired\"}", 1.0).await;
+    assert_eq!(sidecar.metric("pacecar_cache_entries").await, 1.0);
+    sidecar.get("/long").await.assert_cache("hit");
+}
