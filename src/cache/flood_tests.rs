@@ -113,24 +113,14 @@ impl Full {
     }
 }
 
-fn purges_of(entries: u64) {
-    let full = Full::of(entries);
+/// Takes some 640 MB. How long it takes is shown by `cargo test --lib -- --nocapture a_million`.
+#[test]
+fn purges_of_a_million_entries_hold_at_once() {
+    let full = Full::of(1_000_000);
     let tag = Scope::Tag("red".into());
     full.purge("tag", tag, |kind| kind != TAGGED);
     full.purge("prefix", Scope::Prefix(b"a/old/".as_slice().into()), |kind| kind > UNDER_OLD);
     full.purge("pattern", Scope::Pattern(Pattern::new(r"\.js$").unwrap()), |kind| kind > SCRIPT);
     full.purge("all", Scope::All, |_| false);
     assert_eq!(full.cache.snapshot().bytes, 0);
-}
-
-#[test]
-fn purges_of_a_hundred_thousand_entries_hold_at_once() {
-    purges_of(100_000);
-}
-
-/// `cargo test --lib -- --ignored --nocapture a_million`; takes 30 s and 640 MB.
-#[test]
-#[ignore = "takes 30 s and 640 MB"]
-fn purges_of_a_million_entries_hold_at_once() {
-    purges_of(1_000_000);
 }

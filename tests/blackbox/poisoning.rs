@@ -11,7 +11,7 @@ use self::bench::{Bench, Row, field, row};
 const STORED: [&str; 2] = ["max-age=60", "public, max-age=60"];
 
 /// Fields that steer apps and are no part of the URL.
-fn steering() -> Vec<Row> {
+fn fields_that_steer() -> Vec<Row> {
     vec![
         field("X-Forwarded-Host", "evil.test"),
         field("X-Forwarded-Proto", "https"),
@@ -50,7 +50,7 @@ fn steering() -> Vec<Row> {
 
 #[tokio::test]
 async fn fields_that_steer_the_app_reach_no_other_from_anybody() {
-    let mut rows = steering();
+    let mut rows = fields_that_steer();
     // Of somebody who is not trusted, these are not passed on at all.
     rows.push(field("X-Forwarded-For", "192.0.2.1"));
     rows.push(field("X-Real-IP", "192.0.2.1"));
@@ -60,7 +60,7 @@ async fn fields_that_steer_the_app_reach_no_other_from_anybody() {
 
 #[tokio::test]
 async fn fields_that_steer_the_app_reach_no_other_from_a_trusted_proxy() {
-    let mut rows = steering();
+    let mut rows = fields_that_steer();
     rows.push(field("Forwarded", "for=192.0.2.1, for=192.0.2.2;host=evil.test"));
     rows.push(field("X-Real-IP", "192.0.2.1"));
     // The client's address is each one's own: an app that shows it says so, or all see the first one's.
