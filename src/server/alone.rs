@@ -24,13 +24,16 @@ impl Engine {
     /// Fetches for this request alone and streams the answer, in this very task. What is stored stands in where the
     /// origin fails.
     pub(super) async fn ask<R: Reply>(&self, request: &Request, status: CacheStatus, reply: &mut R) -> Served {
-        let outcome = match status {
-            CacheStatus::Bypassed(why) => {
-                request.rule.counts.bypassed(why);
-                Outcome::Bypass
-            }
-            _ => Outcome::Miss,
-        };
+        let served = self.ask_alone(request, status, reply).await;
+        // A reason for each bypass, and none for what was answered from the store after all, or not at all.
+        if let (CacheStatus::Bypassed(why), Outcome::Bypass) = (status, served.outcome) {
+            request.rule.counts.bypassed(why);
+        }
+        served
+    }
+
+    async fn ask_alone<R: Reply>(&self, request: &Request, status: CacheStatus, reply: &mut R) -> Served {
+        let outcome = if matches!(status, CacheStatus::Bypassed(_)) { Outcome::Bypass } else { Outcome::Miss };
         let Ok(asked) = upstream_request(request, Ask::AsAsked, &self.sending) else {
             return self.unanswered(request, UpstreamFailure::Malformed, reply).await;
         };
