@@ -53,6 +53,18 @@ impl Fixture {
         Received { requested: at, at, wall: UNIX_EPOCH + secs(784_111_777 + second) }
     }
 
+    /// An entry for a response without a body, whose fetch began before any purge.
+    pub(super) fn bare(
+        &self,
+        head: &ResponseHead,
+        selecting: Selecting,
+        storable: &Storable,
+        received: Instant,
+    ) -> Entry {
+        let (key, body, epoch) = (&key("/"), Bytes::new(), Epoch::default());
+        self.cache.entry(Parts { key, head, body, selecting, storable, received, epoch })
+    }
+
     /// The entry for a response to a request, whose fetch began at an epoch.
     pub(super) fn entry(
         &self,

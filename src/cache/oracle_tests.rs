@@ -22,8 +22,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http_cache_semantics::{AfterResponse, BeforeRequest, CacheOptions, CachePolicy};
 use proptest::prelude::*;
 
-use bytes::Bytes;
-
 use super::{
     fixture::*,
     freshness::Freshness,
@@ -82,15 +80,7 @@ fn ours(fixture: &Fixture, asked: &[Line], status: u16, said: &[Line]) -> Result
     let received = fixture.received(0);
     let storable = policy::store(asker, &head, &fixture.policy, &settings, &received)?;
     let selecting = fixture.cache.selected_by(&head, &request);
-    Ok(fixture.cache.entry(Parts {
-        key: &key("/"),
-        head: &head,
-        body: Bytes::new(),
-        selecting,
-        storable: &storable,
-        received: received.at,
-        epoch: Epoch::default(),
-    }))
+    Ok(fixture.bare(&head, selecting, &storable, received.at))
 }
 
 fn maybe(name: &'static str, values: Vec<String>) -> impl Strategy<Value = Option<Line>> {
@@ -247,16 +237,7 @@ proptest! {
         let updated = policy::store(NOBODY, &head, &fixture.policy, &fixture.cache.settings(), &received);
         let (now, then) = (fixture.at(100 + after), wall((100 + after) as i64));
         let fresh = updated.ok().is_some_and(|storable| {
-            let (selecting, epoch) = (Selecting::default(), Epoch::default());
-            let entry = fixture.cache.entry(Parts {
-                key: &key("/"),
-                head: &head,
-                body: Bytes::new(),
-                selecting,
-                storable: &storable,
-                received: received.at,
-                epoch,
-            });
+            let entry = fixture.bare(&head, Selecting::default(), &storable, received.at);
             entry.freshness(now) == Freshness::Fresh
         });
         prop_assert_eq!(fresh, oracle.is_storable() && !oracle.is_stale(then));

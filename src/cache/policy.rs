@@ -76,11 +76,9 @@ pub fn admit(request: &RequestHead, policy: &Policy) -> Result<(), Bypass> {
     if !policy.cache {
         return Err(Bypass::Disabled);
     }
-    if UNKEYED.iter().any(|field| request.has(field)) {
-        return Err(Bypass::Unkeyed);
-    }
     // RFC 3875 §4.1.18: to an app behind CGI or WSGI, a name with `_` is the field with `-`, which Vary and the key mean.
-    if request.fields().any(|(name, _)| name.contains(&b'_')) {
+    let is_unkeyed = |name: &[u8]| name.contains(&b'_') || UNKEYED.iter().any(|field| is(name, field));
+    if request.fields().any(|(name, _)| is_unkeyed(name)) {
         return Err(Bypass::Unkeyed);
     }
     // RFC 9110 §7.6.1: a field that Connection names is not sent on, so the answer was not chosen by it, although Vary

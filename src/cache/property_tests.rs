@@ -4,10 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use proptest::prelude::*;
 
-use bytes::Bytes;
-
 use super::{
-    entry::Parts,
     fixture::*,
     freshness::{Freshness, Terms, dated_lifetime, heuristic_lifetime, initial_age},
     policy::{Demands, Shared, reuse, stands_in},
@@ -43,17 +40,7 @@ fn entry(fixture: &Fixture, terms: Terms, received: Instant) -> Entry {
     let shared = Shared { with_cookies: false, with_authorization: false };
     let storable = Storable { terms, shared, targeted: false };
     let head = response("");
-    let selecting = Selecting::default();
-    let parts = Parts {
-        key: &key("/"),
-        head: &head,
-        body: Bytes::new(),
-        selecting,
-        storable: &storable,
-        received,
-        epoch: Epoch::default(),
-    };
-    Entry::new(parts, |bytes| fixture.cache.store.place(bytes))
+    fixture.bare(&head, Selecting::default(), &storable, received)
 }
 
 proptest! {
@@ -140,15 +127,7 @@ proptest! {
         if let Ok(storable) = policy::store(NOBODY, &head, &fixture.policy, &fixture.cache.settings(), &received) {
             let _ = (storable.ttl(), storable.is_fresh());
             let selecting = fixture.cache.selected_by(&head, &get("/", ""));
-            let entry = fixture.cache.entry(Parts {
-                key: &key("/"),
-                head: &head,
-                body: Bytes::new(),
-                selecting,
-                storable: &storable,
-                received: received.at,
-                epoch: Epoch::default(),
-            });
+            let entry = fixture.bare(&head, selecting, &storable, received.at);
             let now = later(received.at, later_by);
             let _ = (entry.age(now), entry.ttl(now), entry.is_useless(now));
             // RFC 9111 §3: nothing is kept that neither is fresh nor could be confirmed nor used stale.

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! 1 front     one head, one deadline, strict checks                      front, h2 → header::request
-//! 2 route     path and method → policy                                   route
-//! 3 cache     fresh, stale, miss or bypass, and why                      cache::lookup → reuse; invalidate
-//! 4 fetch     one flight per key, readers at their own pace              share → flight, fill; alone; origin
+//! 2 route     path and method → policy, and where it is counted          route::find → context::Rule
+//! 3 cache     fresh, stale, miss or bypass, and why; PURGE               cache::lookup → reuse; invalidate
+//! 4 fetch     one flight per key, readers at their own pace              share → flight, reader, pilot, fill; alone; origin
 //! 5 store     store or skip, and why                                     fill → cache::policy::store
 //! 6 headers   edits of the client's copy only                            ours
 //! 7 compress  the body goes on in the coding that the origin chose
@@ -12,6 +12,7 @@
 //! 9 profile   one sample per request                                     profile
 //! ```
 //!
+//! An answer to a method that may have changed something invalidates what is stored (`invalidate`), whichever way it came.
 //! Requests with a body take pingora's `HttpProxy` instead of steps 3 to 8 (`forward`), upgrades to WebSocket a tunnel of
 //! their own (`upgrade`).
 
