@@ -7,6 +7,8 @@
 //! - [`header`]: the vocabulary of HTTP: heads, Cache-Control, dates, validators, forwarding fields.
 //! - [`route`]: which policy and which endpoint name a request has.
 //! - [`cache`]: what may be stored and reused, why not, and the store itself; [`cache::keyed`]: the app's own results.
+//! - [`compress`]: content codings: which one a client gets, and the encoders; [`cache_headers`]: what clients are told
+//!   about keeping an answer.
 //! - [`profile`]: one sample per request, merged into percentiles per endpoint.
 //! - [`units`]: durations and sizes, as people write them.
 //! - [`traffic`]: counters of the front door: connections, refusals, failures of the origin.
@@ -31,7 +33,9 @@
 pub mod admin;
 pub mod app;
 pub mod cache;
+pub mod cache_headers;
 pub mod cli;
+pub mod compress;
 pub mod config;
 pub mod demo;
 pub mod header;

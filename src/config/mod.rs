@@ -271,6 +271,7 @@ fn route_settings(file: &file::Route) -> route::Route {
             public: or(&file.public, default.public),
             stale_while_revalidate: given(&file.stale_while_revalidate),
             stale_if_error: given(&file.stale_if_error),
+            ..route::Policy::default()
         },
     }
 }

@@ -3,8 +3,10 @@
 
 pub mod authority;
 pub mod cache_control;
+pub mod coding;
 pub mod cookie;
 pub mod date;
+pub mod edits;
 pub mod fields;
 pub mod forwarded;
 pub mod range;

@@ -38,11 +38,36 @@ pub struct Policy {
     pub stale_while_revalidate: Option<Duration>,
     /// For so long after its lifetime an answer may be used when the origin fails, where its origin does not say.
     pub stale_if_error: Option<Duration>,
+    /// `false`: bodies go on in the coding that the app sends them in.
+    pub compress: bool,
+    /// What kind of answers these are, for the cache headers that clients are sent.
+    pub class: Option<Class>,
+}
+
+/// Kinds of answers, by how long a client may keep them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Files.
+    Static,
+    /// Data that may be a little old.
+    Api,
+    /// Figures of the moment.
+    Monitoring,
+    /// Whether the app is well, which nobody may keep.
+    Health,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { cache: true, ttl: None, public: false, stale_while_revalidate: None, stale_if_error: None }
+        Self {
+            cache: true,
+            ttl: None,
+            public: false,
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            compress: true,
+            class: None,
+        }
     }
 }
 
