@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     admin,
     cache::{Cache, keyed::KeyedCache},
+    compress::Compression,
     config::{
         Config, Sources,
         reload::{Look, keep_until_restart},
@@ -79,6 +80,7 @@ fn build(config: &Config) -> Arc<State> {
     Arc::new(State {
         cache: Cache::new(config.cache.clone()),
         keyed: KeyedCache::new(config.keyed.clone(), fastrand::u64(..)),
+        compression: Compression::new(Default::default()),
         routes: ArcSwap::from_pointee(config.routes.clone()),
         profiler: Profiler::new(config.profile.clone()),
         traffic: Traffic::default(),
@@ -218,6 +220,8 @@ impl Reloader {
 
     fn take_up(&mut self, mut wanted: Config) -> Result<(), String> {
         let kept = keep_until_restart(&self.running, &mut wanted);
+        // Before the front: its new engine takes these up.
+        self.state.compression.reload(Default::default());
         self.front.reload(wanted.server.clone(), wanted.routes.clone())?;
         self.state.cache.reload(wanted.cache.clone());
         self.state.profiler.reload(&wanted.profile);

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use crate::{
     cache::{Cache, keyed::KeyedCache},
+    compress::Compression,
     profile::Profiler,
     route::Route,
     traffic::{Counter, Traffic},
@@ -21,6 +22,8 @@ pub struct State {
     pub cache: Cache,
     /// The app's own results.
     pub keyed: KeyedCache,
+    /// What is coded, and what came of it.
+    pub compression: Compression,
     /// The routes in force.
     pub routes: ArcSwap<Vec<Route>>,
     /// Timings per endpoint.

@@ -14,9 +14,16 @@ use std::{
 const DOMAIN: [&str; 9] =
     ["advice", "cache", "cache_headers", "compress", "profile", "query", "route", "task", "traffic"];
 
-/// Words that all share: what figures are made of, what a route says is done with its requests, how durations are written.
-const SHARED: [&str; 6] =
-    ["traffic::Counter", "traffic::Gauge", "traffic::Entered", "route::Policy", "route::Class", "units"];
+/// Words that all share: what figures are made of, what a route says is done with its requests, why a body is not coded, how durations are written.
+const SHARED: [&str; 7] = [
+    "traffic::Counter",
+    "traffic::Gauge",
+    "traffic::Entered",
+    "route::Policy",
+    "route::Class",
+    "compress::Skip",
+    "units",
+];
 
 /// Who may name pingora's crates: everything else could stand on another transport.
 const ON_PINGORA: [&str; 3] = ["app", "main", "server"];

@@ -10,15 +10,21 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::header::{
-    Fields, RequestHead, ResponseHead, cookie,
-    fields::{is, trim},
-    tags::{self, Tags},
-    validator,
+use crate::{
+    compress,
+    header::{
+        Fields, RequestHead, ResponseHead,
+        coding::Coding,
+        cookie,
+        fields::{is, trim},
+        tags::{self, Tags},
+        validator,
+    },
 };
 
 use super::{
     Key, Settings, Skip, Storable,
+    coded::{ClientCopy, Coded, Codings},
     freshness::{Freshness, Terms, seconds_between},
     policy::Shared,
     purge::Epoch,
@@ -28,8 +34,12 @@ use super::{
 /// One stored response, complete and ready to be sent.
 #[derive(Debug)]
 pub struct Entry {
-    /// Status line and fields as they go to the client, Content-Length included, Age not.
+    /// Status line and fields as the origin sent them, Content-Length included, Age not.
     pub head: ResponseHead,
+    /// The head as it goes to the clients that take the body as it is.
+    pub sent: ResponseHead,
+    /// Whether the body may be coded for those who take it so; if not, why.
+    pub codable: Result<(), compress::Skip>,
     /// The whole body.
     pub body: Bytes,
     /// The fields of the request that chose this response, as its Vary names them.
@@ -49,6 +59,7 @@ pub struct Entry {
     checked: AtomicU64,
     /// The age, in milliseconds, at which it was declared stale.
     expired_ms: AtomicU64,
+    codings: Codings,
     place: Place,
 }
 
@@ -69,28 +80,33 @@ pub struct Parts<'a> {
     pub received: Instant,
     /// What had been purged when its fetch began.
     pub epoch: Epoch,
+    /// What clients are sent of it.
+    pub copy: ClientCopy,
 }
 
 impl Entry {
     /// A response that [`store`](super::policy::store) found storable, with its complete body.
     pub fn new(parts: Parts<'_>, place: impl FnOnce(u64) -> Place) -> Self {
-        let Parts { key, head, body, selecting, storable, received, epoch } = parts;
+        let Parts { key, head, body, selecting, storable, received, epoch, copy } = parts;
         let (tags, born) = (tags::of(head), epoch.rules);
         // Made anew for each answer: Age, and the Date of one whose age is hidden from clients.
         let mut kept = head.without(|name| is(name, "age") || (storable.targeted && is(name, "date")));
         if !head.has("content-length") && head.status() != 204 {
             kept.field(b"Content-Length", itoa::Buffer::new().format(body.len()).as_bytes());
         }
-        let head = kept.finish();
+        let (head, sent) = copy.edits.apply_to_own(kept.finish());
         // What it points to, itself with the reference counts around it, its key and its place in the store, which keeps
         // 21 bytes for each slot and has up to three slots for an entry.
         let counts = 5 * size_of::<usize>();
         let slot = 3 * (21 + size_of::<Key>() + size_of::<Arc<Resource>>()) + size_of::<Resource>();
-        let pointed_to =
-            head.bytes().len() + body.len() + selecting.weight() + weight_of(&tags) + key.bytes().len() + slot;
+        // Most often both heads are the same bytes, and the one ends earlier.
+        let heads = if copy.edits.only_adds() { sent.bytes().len() } else { head.bytes().len() + sent.bytes().len() };
+        let pointed_to = heads + body.len() + selecting.weight() + weight_of(&tags) + key.bytes().len() + slot;
         Self {
             place: place((pointed_to + size_of::<Self>() + counts) as u64),
             head,
+            sent,
+            codable: copy.codable,
             body,
             selecting,
             shared: storable.shared,
@@ -101,7 +117,17 @@ impl Entry {
             born,
             checked: AtomicU64::new(born),
             expired_ms: AtomicU64::new(u64::MAX),
+            codings: Codings::default(),
         }
+    }
+
+    /// The body in this coding, if it was made.
+    pub fn coded(&self, coding: Coding) -> Option<Arc<Coded>> {
+        self.codings.get(coding)
+    }
+
+    pub(super) fn codings(&self) -> &Codings {
+        &self.codings
     }
 
     /// The current age (RFC 9111 §4.2.3).
@@ -144,7 +170,7 @@ impl Entry {
     /// its last change, it is no younger than its Date.
     pub fn is_had_by(&self, request: &RequestHead) -> bool {
         let modified = self.head.get("last-modified").or_else(|| self.head.get("date"));
-        self.head.status() == 200 && validator::not_modified(request, self.head.get("etag"), modified)
+        self.head.status() == 200 && validator::not_modified(request, self.sent.get("etag"), modified)
     }
 
     /// Whether it would be chosen in place of another one, or cannot stand beside it.
@@ -178,9 +204,9 @@ impl Entry {
         self.checked.fetch_max(purge, Relaxed);
     }
 
-    /// Bytes it takes.
+    /// Bytes it takes, with the codings made so far.
     pub fn weight(&self) -> u64 {
-        self.place.bytes()
+        self.place.bytes() + self.codings.weight()
     }
 }
 
@@ -312,9 +338,22 @@ pub struct Resource {
     /// Until when answers to requests of nobody in particular are known to be uncacheable, and of identified ones, and
     /// why they were.
     uncacheable: [Option<(Instant, Skip)>; 2],
+    /// What the responses weighed when this was made. The store weighs it again and again, and must find what it found
+    /// before, whatever codings are made meanwhile.
+    bytes: u64,
 }
 
 impl Resource {
+    fn new(variants: Vec<Arc<Entry>>, uncacheable: [Option<(Instant, Skip)>; 2]) -> Self {
+        let bytes = variants.iter().map(|entry| entry.weight()).sum();
+        Self { variants, uncacheable, bytes }
+    }
+
+    /// The same, weighed anew.
+    pub fn weighed_again(&self) -> Self {
+        Self::new(self.variants.clone(), self.uncacheable)
+    }
+
     /// The stored response for a request: the newest whose selecting fields match (RFC 9111 §4.1).
     pub fn select(&self, request: &RequestHead, settings: &Settings) -> Option<&Arc<Entry>> {
         self.variants.iter().find(|entry| entry.selecting.matches(request, settings))
@@ -323,6 +362,11 @@ impl Resource {
     /// The fields by which the newest stored response was selected, with the values of this request.
     pub fn selecting(&self, request: &RequestHead, settings: &Settings) -> Selecting {
         self.variants.first().map(|entry| entry.selecting.again(request, settings)).unwrap_or_default()
+    }
+
+    /// Whether this very response is among them.
+    pub fn holds(&self, entry: &Arc<Entry>) -> bool {
+        self.variants.iter().any(|held| Arc::ptr_eq(held, entry))
     }
 
     /// The stored responses, the newest first.
@@ -364,18 +408,18 @@ impl Resource {
         let gone = others.count() - kept.len();
         let variants = [entry].into_iter().chain(kept).collect();
         // What was just stored is cacheable after all.
-        (Self { variants, uncacheable: [None, self.uncacheable[1]] }, gone)
+        (Self::new(variants, [None, self.uncacheable[1]]), gone)
     }
 
     /// This resource without the responses that `drop` names.
     pub fn without(&self, drop: impl Fn(&Entry) -> bool) -> Self {
         let variants = self.variants.iter().filter(|entry| !drop(entry)).cloned().collect();
-        Self { variants, uncacheable: self.uncacheable }
+        Self::new(variants, self.uncacheable)
     }
 
     /// This resource, marked as uncacheable until then for requests of this kind.
     pub fn uncacheable_until(&self, identified: bool, until: Instant, why: Skip) -> Self {
-        let mut marked = self.clone();
+        let mut marked = self.weighed_again();
         marked.uncacheable[usize::from(identified)] = Some((until, why));
         marked
     }
@@ -388,6 +432,6 @@ impl Resource {
     /// Bytes that the resource takes with its key and its place in the store, which each variant counts as its own.
     pub fn weight(&self, key: &Key) -> u64 {
         let bare = (size_of::<Self>() + 2 * size_of::<usize>() + key.bytes().len()) as u64;
-        self.variants.iter().map(|entry| entry.weight()).sum::<u64>().max(bare)
+        self.bytes.max(bare)
     }
 }

@@ -62,7 +62,7 @@ impl Fixture {
         received: Instant,
     ) -> Entry {
         let (key, body, epoch) = (&key("/"), Bytes::new(), Epoch::default());
-        self.cache.entry(Parts { key, head, body, selecting, storable, received, epoch })
+        self.cache.entry(Parts { key, head, body, selecting, storable, received, epoch, copy: ClientCopy::default() })
     }
 
     /// The entry for a response to a request, whose fetch began at an epoch.
@@ -78,7 +78,16 @@ impl Fixture {
         let storable = policy::store(NOBODY, said, &self.policy, &self.cache.settings(), &received).unwrap();
         let selecting = self.cache.selected_by(said, asked);
         let (body, received) = (Bytes::copy_from_slice(body.as_bytes()), received.at);
-        self.cache.entry(Parts { key: &key("/"), head: said, body, selecting, storable: &storable, received, epoch })
+        self.cache.entry(Parts {
+            key: &key("/"),
+            head: said,
+            body,
+            selecting,
+            storable: &storable,
+            received,
+            epoch,
+            copy: ClientCopy::default(),
+        })
     }
 
     /// Fetches and stores, all within one second.

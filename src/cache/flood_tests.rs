@@ -67,6 +67,7 @@ impl Full {
                 storable: &storable,
                 received: received.at,
                 epoch,
+                copy: ClientCopy::default(),
             });
             full.cache.insert(&key, entry.into(), epoch).unwrap();
         }

@@ -2,8 +2,9 @@
 //!
 //! - `policy` decides, purely: may the cache take part, may a response be stored, may a stored one be used.
 //! - `freshness` is the arithmetic of ages and lifetimes, `key` what makes two requests the same.
-//! - `entry` and `store` hold, `purge` declares stale or gone, `stats` and `status` are the words for what was done.
+//! - `entry`, `coded` and `store` hold, `purge` declares stale or gone, `stats` and `status` are the words for what was done.
 
+mod coded;
 pub mod entry;
 pub mod freshness;
 pub mod key;
@@ -40,9 +41,10 @@ mod vary_tests;
 use std::{sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 
 use crate::{
-    header::{Fields, RequestHead, ResponseHead, validator},
+    header::{Fields, RequestHead, ResponseHead, coding::Coding, validator},
     route::Policy,
 };
 
@@ -53,6 +55,7 @@ use self::{
     purge::{Epoch, Purges},
 };
 
+pub use coded::{ClientCopy, Coded, NoRoom};
 pub use entry::{Entry, Selecting};
 pub use key::Key;
 pub use policy::{Asker, Storable};
@@ -237,6 +240,22 @@ impl Cache {
         Ok(())
     }
 
+    /// Keeps a form of a stored body, so that nobody makes it again; `form` is `None` where its coding does not make it
+    /// smaller.
+    ///
+    /// # Errors
+    /// When there is no room for it beside what else is stored of the URL: then nobody is to try again.
+    pub fn keep_coded(
+        &self,
+        key: &Key,
+        entry: &Arc<Entry>,
+        coding: Coding,
+        form: Option<(ResponseHead, Bytes)>,
+        best: bool,
+    ) -> Result<Arc<Coded>, NoRoom> {
+        self.store.keep_coded(key, entry, coding, form, best)
+    }
+
     /// A stored response after the origin has confirmed it with 304 (RFC 9111 §4.3.4): its head. `None` when what the
     /// origin confirmed is another one.
     pub fn confirmed(&self, stored: &Entry, confirmed: &ResponseHead) -> Option<ResponseHead> {
@@ -244,7 +263,9 @@ impl Cache {
     }
 
     /// Takes up what the answer to HEAD says of a stored GET (RFC 9111 §4.3.5): the same response with other fields, or
-    /// another response, so that what is stored is stale.
+    /// another response, so that what is stored is stale. `copy` says what clients are sent of the response it makes.
+    /// Returns the response before and after, where it made one.
+    #[expect(clippy::too_many_arguments, reason = "a request, its answer, and what holds for both")]
     pub fn heard_of(
         &self,
         key: &Key,
@@ -253,34 +274,39 @@ impl Cache {
         response: &ResponseHead,
         policy: &Policy,
         received: &Received,
-    ) {
+        copy: impl FnOnce(&ResponseHead, &Bytes) -> ClientCopy,
+    ) -> Option<(Arc<Entry>, Arc<Entry>)> {
         let settings = self.settings.load();
         // Before the look: what is purged after it must not come back.
         let epoch = self.purges.epoch(key);
-        let Some(stored) = self.stored(key, request, asker) else { return };
+        let stored = self.stored(key, request, asker)?;
         let same = |field: &str| match response.get(field) {
             Some(said) => stored.head.get(field) == Some(said),
             None => true,
         };
         if response.status() != stored.head.status() {
-            return;
+            return None;
         }
         if !["etag", "last-modified", "content-length"].iter().all(|field| same(field)) {
-            return stored.expire(received.at);
+            stored.expire(received.at);
+            return None;
         }
         // This answer may be older than the word that made it stale; that to a GET of its own is not.
         if stored.is_declared_stale() {
-            return;
+            return None;
         }
         let head = updated(&stored.head, response);
-        if let Ok(storable) = policy::store(asker, &head, policy, &settings, received) {
+        let storable = policy::store(asker, &head, policy, &settings, received).ok()?;
+        {
             let epoch = Epoch { rules: stored.born(), ..epoch };
             let (body, selecting) = (stored.body.clone(), stored.selecting.clone());
-            let (head, storable, received) = (&head, &storable, received.at);
-            let entry = self.entry(Parts { key, head, body, selecting, storable, received, epoch });
+            let (head, storable, received, copy) = (&head, &storable, received.at, copy(&head, &body));
+            let entry = self.entry(Parts { key, head, body, selecting, storable, received, epoch, copy });
             entry.check(stored.checked());
             let max_variants = settings.max_variants;
-            self.store.insert(key, Arc::new(entry), max_variants, || self.purges.epoch(key).url != epoch.url);
+            let entry = Arc::new(entry);
+            let invalidated = || self.purges.epoch(key).url != epoch.url;
+            self.store.insert(key, entry.clone(), max_variants, invalidated).then_some((stored, entry))
         }
     }
 

@@ -8,13 +8,17 @@ use std::{
     time::Instant,
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync};
 
-use crate::traffic::Counter;
+use crate::{
+    header::{ResponseHead, coding::Coding},
+    traffic::Counter,
+};
 
 use super::{
-    Key, Settings, Skip,
+    Coded, Key, NoRoom, Settings, Skip, coded,
     entry::{Entry, Resource},
 };
 
@@ -43,6 +47,8 @@ struct Held {
 #[derive(Debug)]
 pub struct Place {
     held: Arc<Held>,
+    /// 1, or 0 for another form of an entry that has a place.
+    entries: u64,
     bytes: u64,
 }
 
@@ -55,7 +61,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.held.entries.fetch_sub(1, Relaxed);
+        self.held.entries.fetch_sub(self.entries, Relaxed);
         self.held.bytes.fetch_sub(self.bytes, Relaxed);
     }
 }
@@ -149,6 +155,32 @@ impl Store {
         true
     }
 
+    /// Keeps a form of an entry's body. Where the entry is in the store, it is weighed with it.
+    pub fn keep_coded(
+        &self,
+        key: &Key,
+        entry: &Arc<Entry>,
+        coding: Coding,
+        form: Option<(ResponseHead, Bytes)>,
+        best: bool,
+    ) -> Result<Arc<Coded>, NoRoom> {
+        let _writer = self.writer(key);
+        let resource = self.resources.peek(key).filter(|resource| resource.holds(entry));
+        let more = form.as_ref().map_or(0, |(head, body)| coded::weight(head, body));
+        let others = resource.as_ref().map_or_else(|| entry.weight(), |resource| resource.weight(key));
+        if others + more > self.max_resource_bytes {
+            if entry.coded(coding).is_none() {
+                entry.codings().keep(coding, None, true, |bytes| self.hold(0, bytes));
+            }
+            return Err(NoRoom);
+        }
+        let coded = entry.codings().keep(coding, form, best, |bytes| self.hold(0, bytes));
+        if let Some(resource) = resource {
+            self.resources.insert(key.clone(), Arc::new(resource.weighed_again()));
+        }
+        Ok(coded)
+    }
+
     /// Marks a key as uncacheable for requests of this kind until then.
     pub fn mark_uncacheable(&self, key: &Key, identified: bool, until: Instant, why: Skip) {
         let _writer = self.writer(key);
@@ -189,9 +221,13 @@ impl Store {
 
     /// Counts an entry of so many bytes as held.
     pub fn place(&self, bytes: u64) -> Place {
-        self.held.entries.fetch_add(1, Relaxed);
+        self.hold(1, bytes)
+    }
+
+    fn hold(&self, entries: u64, bytes: u64) -> Place {
+        self.held.entries.fetch_add(entries, Relaxed);
         self.held.bytes.fetch_add(bytes, Relaxed);
-        Place { held: self.held.clone(), bytes }
+        Place { held: self.held.clone(), entries, bytes }
     }
 
     /// Responses held now.
@@ -224,7 +260,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::{
-        cache::{Selecting, Storable, entry::Parts, freshness::Terms, policy::Shared, purge::Epoch},
+        cache::{ClientCopy, Selecting, Storable, entry::Parts, freshness::Terms, policy::Shared, purge::Epoch},
         header::{RequestHead, ResponseHead, forwarded::Peer},
     };
     use bytes::Bytes;
@@ -257,6 +293,7 @@ mod tests {
             storable: &storable,
             received: Instant::now(),
             epoch: Epoch::default(),
+            copy: ClientCopy::default(),
         };
         Entry::new(parts, |bytes| store.place(bytes))
     }

@@ -90,7 +90,9 @@ fn after_head(stored: &str, asker: Asker, status: u16, said: &str) -> String {
 fn head(fixture: &Fixture, asker: Asker, status: u16, said: &str, second: u64) {
     let said = ResponseHead::for_tests(status, &said.replace('\n', "\r\n"));
     let received = fixture.received(second);
-    fixture.cache.heard_of(&key("/"), &get("/", ""), asker, &said, &fixture.policy, &received);
+    fixture
+        .cache
+        .heard_of(&key("/"), &get("/", ""), asker, &said, &fixture.policy, &received, |_, _| ClientCopy::default());
 }
 
 const SOMEBODY: Asker = Asker { cookie: true, authorization: false };

@@ -52,6 +52,20 @@ impl Edits {
         }
         out.finish()
     }
+
+    /// Whether the edited head is the origin's with more lines at its end.
+    pub fn only_adds(&self) -> bool {
+        self.removed.is_empty()
+    }
+
+    /// A head and its edited form. They share their bytes where lines were only added.
+    pub fn apply_to_own(&self, head: ResponseHead) -> (ResponseHead, ResponseHead) {
+        let edited = self.apply(&head);
+        match self.only_adds() {
+            true => (edited.beginning(head.bytes().len()), edited),
+            false => (head, edited),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -66,6 +80,18 @@ mod tests {
         edits.add("Vary", "Accept-Encoding");
         let expected = ResponseHead::for_tests(200, "X: 1\r\nCache-Control: no-cache\r\nVary: Accept-Encoding");
         assert_eq!(edits.apply(&head), expected);
+    }
+
+    #[test]
+    fn lines_that_were_added_share_the_bytes_before_them() {
+        let head = ResponseHead::for_tests(200, "X: 1");
+        let mut edits = Edits::default();
+        edits.add("Vary", "Accept-Encoding");
+        let (own, edited) = edits.apply_to_own(head.clone());
+        assert_eq!((own.bytes().as_ptr(), &own), (edited.bytes().as_ptr(), &head));
+        edits.remove("X");
+        let (own, edited) = edits.apply_to_own(head.clone());
+        assert_eq!((own, edited), (head, ResponseHead::for_tests(200, "Vary: Accept-Encoding")));
     }
 
     #[test]

@@ -328,6 +328,12 @@ impl RequestHead {
         Self { method: Method::GET, lines, ..self.clone() }
     }
 
+    /// Takes every line with this name out.
+    pub fn remove(&mut self, name: &str) {
+        let bytes = &self.bytes;
+        self.lines.retain(|line| !is(&bytes[line.name.0 as usize..line.name.1 as usize], name));
+    }
+
     /// Writes the head as HTTP/1.1 in the one form that has a single reading: origin-form target, one Host, no wish for
     /// a protocol that is left unheard.
     pub fn write_to(&self, out: &mut Vec<u8>) {

@@ -39,6 +39,11 @@ impl ResponseHead {
         &self.bytes
     }
 
+    /// The head up to one of its lines, of which `length` bytes are whole lines; it shares its bytes.
+    pub(super) fn beginning(&self, length: usize) -> Self {
+        Self { bytes: self.bytes.slice(..length.clamp(self.fields_at, self.bytes.len())), ..self.clone() }
+    }
+
     /// Begins a copy without the fields that `drop` names; the status and its phrase stay.
     pub fn without(&self, drop: impl Fn(&[u8]) -> bool) -> Builder {
         let mut bytes = BytesMut::with_capacity(self.bytes.len() + 64);

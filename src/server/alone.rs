@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::Method;
 use pingora_http::RequestHeader;
 
 use crate::{
     cache::{Entry, Key, Outcome, policy as cache_policy, status::CacheStatus},
+    header::ResponseHead,
     traffic::UpstreamFailure,
 };
 
 use super::{
     Engine, Served,
+    body::{Cut, Passed},
     context::Request,
+    deliver::{Outgoing, Source},
     origin::{Exchange, Heard},
     problem,
     reply::{Reply, add},
@@ -41,7 +45,7 @@ impl Engine {
             Some(Ok(exchange)) => {
                 if cache_policy::is_failure(exchange.head.status())
                     && let stored = self.stored(request)
-                    && let Some(served) = self.stand_in(request, stored.as_deref(), None, reply).await
+                    && let Some(served) = self.stand_in(request, stored.as_ref(), None, reply).await
                 {
                     exchange.abort().await;
                     return served;
@@ -52,7 +56,7 @@ impl Engine {
             Some(Err(failure)) => {
                 self.state.traffic.upstream_failed(failure);
                 let stored = self.stored(request);
-                match self.stand_in(request, stored.as_deref(), Some(failure), reply).await {
+                match self.stand_in(request, stored.as_ref(), Some(failure), reply).await {
                     Some(served) => served,
                     None => self.unanswered(request, failure, reply).await,
                 }
@@ -76,7 +80,12 @@ impl Engine {
         if request.head.method == Method::HEAD && cache_policy::admit(&request.head, policy).is_ok() {
             let (cache, key) = (&self.state.cache, Key::of(&request.head, &request.peer));
             let asker = cache.asker(&request.head, policy);
-            cache.heard_of(&key, &request.head, asker, &exchange.head, policy, &exchange.received);
+            let copy =
+                |head: &ResponseHead, body: &Bytes| self.copy(&request.head, &request.rule, head, Some(body), false);
+            let heard = cache.heard_of(&key, &request.head, asker, &exchange.head, policy, &exchange.received, copy);
+            if let Some((before, after)) = heard {
+                self.carry(&key, &before, &after);
+            }
         }
     }
 
@@ -123,37 +132,18 @@ impl Engine {
         let detail = status.detail();
         let served = Served { status: exchange.head.status(), outcome, detail, error: None, upstream, whole: false };
         let added = self.ours(request, status);
-        if reply.start(&exchange.head, &added).await.is_err() {
-            exchange.abort().await;
-            return served;
+        let personal = self.state.cache.asker(&request.head, &request.rule.policy).is_identified();
+        let head = exchange.head.clone();
+        let out = Outgoing { request, head: &head, personal, added: &added };
+        let (status, passed) = self.deliver(out, &mut exchange, reply).await;
+        match passed {
+            Passed::Whole => self.origin.release(exchange).await,
+            Passed::Left | Passed::Cut(_) => exchange.abort().await,
         }
-        loop {
-            let next = tokio::select! {
-                biased;
-                next = exchange.next() => next,
-                () = reply.left() => break,
-            };
-            match next {
-                Ok(Some(part)) => {
-                    if reply.part(part).await.is_err() {
-                        break;
-                    }
-                }
-                Ok(None) => {
-                    self.origin.release(exchange).await;
-                    return Served { whole: reply.finish().await.is_ok(), ..served };
-                }
-                Err(failure) => {
-                    self.state.traffic.upstream_failed(failure);
-                    reply.cut().await;
-                    exchange.abort().await;
-                    return Served { error: Some(failure.name()), ..served };
-                }
-            }
+        if let Passed::Cut(Cut::Upstream(failure)) = passed {
+            self.state.traffic.upstream_failed(failure);
         }
-        reply.cut().await;
-        exchange.abort().await;
-        served
+        Served { status, ..served }.passed(passed)
     }
 
     /// Says that no answer could be had, and why.
@@ -178,3 +168,5 @@ impl Engine {
         }
     }
 }
+
+impl Source for Exchange {}

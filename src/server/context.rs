@@ -9,6 +9,7 @@ use crate::{
     cache::Counts,
     header::{
         Fields, RequestHead,
+        accept_encoding::Accepted,
         forwarded::{Peer, is_https},
         request::Version,
     },
@@ -28,6 +29,9 @@ pub(super) struct Request {
     pub(super) id: RequestId,
     /// What the configuration says of it.
     pub(super) rule: Arc<Rule>,
+    /// The codings that the client takes, where they are our business. Then the head does not name them any more: the app
+    /// is asked for the body as it is, and nothing is chosen by them but the coding made here.
+    pub(super) accepted: Option<Accepted>,
 }
 
 /// What the configuration says of a request, and where it is counted.
@@ -35,12 +39,18 @@ pub(super) struct Request {
 pub(super) struct Rule {
     pub(super) policy: Policy,
     pub(super) counts: Arc<Counts>,
+    /// Bodies are coded here.
+    pub(super) codes: bool,
 }
 
 impl Request {
-    pub(super) fn new(head: RequestHead, peer: Peer, began: Instant, rule: Arc<Rule>) -> Self {
+    pub(super) fn new(mut head: RequestHead, peer: Peer, began: Instant, rule: Arc<Rule>) -> Self {
         let id = RequestId::of(&head);
-        Self { head, peer, began, id, rule }
+        let accepted = rule.codes.then(|| Accepted::of(&head));
+        if accepted.is_some() {
+            head.remove("accept-encoding");
+        }
+        Self { head, peer, began, id, rule, accepted }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{route::Route, state::State};
 use super::{
     Common, Engine, Settings,
     access_log::{self, AccessLog, Which},
+    coding::Coders,
     flight::Flights,
     upstream::Sending,
 };
@@ -47,7 +48,8 @@ impl Current {
         let cache = state.cache.settings();
         let flights = Arc::new(Flights::new(cache.max_bytes, cache.max_object_bytes));
         let log = log(&state, None, &settings.access_log)?;
-        let common = Common { state, flights, signature: Sending::signature() };
+        let coders = Coders::new(&state);
+        let common = Common { state, flights, coders, signature: Sending::signature() };
         let engine = Engine::new(&common, log, settings, routes);
         Ok(Self { engine: ArcSwap::from_pointee(engine), common })
     }

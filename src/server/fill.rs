@@ -131,6 +131,8 @@ impl Fill {
         let decision = self.decide(&head, &exchange.received);
         let selecting = cache.selected_by(&head, &self.request);
         let entry = self.entry(&head, stored.body.clone(), selecting.clone(), &decision, &exchange.received);
+        // The body is the same, and so are the codings made of it.
+        self.engine.carry(&self.pilot.key().key, stored, &entry);
         match &decision {
             Ok(_) => self.insert(entry.clone(), head.status()),
             Err(skip) => self.skipped(*skip, head.status()),
@@ -249,7 +251,11 @@ impl Fill {
         }
         let Answered { head, decision, selecting, received, .. } = answered;
         match self.pilot.whole_with(last) {
-            Some(body) => self.insert(self.entry(head, body, selecting.clone(), decision, received), head.status()),
+            Some(body) => {
+                let entry = self.entry(head, body, selecting.clone(), decision, received);
+                self.pilot.stored(&entry, &self.engine.coders.makings);
+                self.insert(entry, head.status());
+            }
             // It was counted when it outgrew its bound, unless it does so by this last part.
             None if self.pilot.is_kept() => self.skipped(Skip::TooLarge, head.status()),
             None => {}
@@ -268,7 +274,9 @@ impl Fill {
         let good_for_one = Storable::for_one();
         let storable = decision.as_ref().unwrap_or(&good_for_one);
         let (key, epoch, received) = (&self.pilot.key().key, self.pilot.key().epoch, received.at);
-        Arc::new(self.engine.state.cache.entry(Parts { key, head, body, selecting, storable, received, epoch }))
+        let personal = decision.is_err() && self.asker.is_identified();
+        let copy = self.engine.copy(&self.request, &self.rule, head, Some(&body), personal);
+        Arc::new(self.engine.state.cache.entry(Parts { key, head, body, selecting, storable, received, epoch, copy }))
     }
 
     fn insert(&self, entry: Arc<Entry>, status: u16) {

@@ -18,11 +18,11 @@ use tokio::sync::Notify;
 
 use crate::{
     cache::{Entry, Key, Selecting, Skip, Storable, freshness::Received, purge::Epoch},
-    header::ResponseHead,
+    header::{ResponseHead, coding::Coding},
     traffic::UpstreamFailure,
 };
 
-use super::{pilot::Pilot, reader::Reader};
+use super::{coding::Making, pilot::Pilot, reader::Reader};
 
 /// What a stream that is not kept may be ahead of its slowest reader.
 pub(super) const WINDOW_BYTES: usize = 256 << 10;
@@ -95,8 +95,22 @@ pub(super) struct State {
     pub(super) failed_after: Option<u64>,
     /// Nobody waits for it: it refreshes what is stored.
     pub(super) background: bool,
+    /// The response that it has become in the store.
+    pub(super) stored: Option<Arc<Entry>>,
+    /// The body in each coding that a reader wants, as far as it is made.
+    pub(super) coded: [Option<InCoding>; Coding::ALL.len()],
+    /// Of a body in a coding: the bytes that it was made of.
+    pub(super) coded_from: Option<u64>,
     /// The next chunk of each reader; `None` for one that left. The first is the request that began the flight.
     pub(super) readers: Vec<Option<usize>>,
+}
+
+/// A flight's body in a coding.
+#[derive(Debug)]
+pub(super) struct InCoding {
+    pub(super) flight: Arc<Flight>,
+    /// Once the body is stored: the right to store this form of it.
+    pub(super) making: Option<Making>,
 }
 
 /// The head of the response, and what was decided about it.
@@ -190,6 +204,11 @@ impl Flights {
         begin(Pilot::new(self.clone(), key.clone(), flight, true));
     }
 
+    /// A flight that nobody can find. `None` when there are too many.
+    pub(super) fn unlisted(&self) -> Option<Arc<Flight>> {
+        self.flight(false)
+    }
+
     fn flight(&self, background: bool) -> Option<Arc<Flight>> {
         if self.count.fetch_add(1, Relaxed) >= MAX_FLIGHTS {
             self.count.fetch_sub(1, Relaxed);
@@ -255,6 +274,9 @@ impl State {
             room,
             background,
             failed_after: None,
+            stored: None,
+            coded: Default::default(),
+            coded_from: None,
             interim: Vec::new(),
             asked: None,
             answered: None,

@@ -6,8 +6,8 @@
 //! 3 cache     fresh, stale, miss or bypass, and why; PURGE               cache::lookup → reuse; invalidate
 //! 4 fetch     one flight per key, readers at their own pace              share → flight, reader, pilot, fill; alone; origin
 //! 5 store     store or skip, and why                                     fill → cache::policy::store
-//! 6 headers   edits of the client's copy only                            ours
-//! 7 compress  the body goes on in the coding that the origin chose
+//! 6 headers   edits of the client's copy only                            edit; ours
+//! 7 compress  negotiated; what is stored is coded once                   coding; deliver → body, coder; recode
 //! 8 reply     the only writer of heads                                   reply
 //! 9 profile   one sample per request                                     profile
 //! ```
@@ -18,11 +18,16 @@
 
 pub mod access_log;
 mod alone;
+mod body;
 mod chunks;
+mod coder;
+mod coding;
 mod conn;
 mod context;
 mod current;
+mod deliver;
 mod dial;
+mod edit;
 mod fill;
 mod flight;
 mod forward;
@@ -35,6 +40,7 @@ mod pilot;
 mod presence;
 mod problem;
 mod reader;
+mod recode;
 mod reply;
 mod resolve;
 mod reuse;
@@ -49,6 +55,7 @@ use std::{sync::Arc, time::Instant};
 
 use crate::{
     cache::{Asker, Bypass, Entry, Key, Lookup, Missed, Outcome, Stale, policy, status::CacheStatus},
+    compress,
     header::{Framing, RequestHead, refusal::Refusal},
     profile::{self, Sample},
     route::{self, Policy, Route},
@@ -60,6 +67,8 @@ pub use settings::{Limits, Protocol, Settings, Timeouts, Tls, Upstream};
 
 use self::{
     access_log::AccessLog,
+    body::Passed,
+    coding::Coders,
     context::{Request, Rule},
     flight::Flights,
     invalidate::PURGE,
@@ -79,6 +88,8 @@ pub(crate) struct Engine {
     sending: Sending,
     origin: Origin,
     flights: Arc<Flights>,
+    coders: Coders,
+    compression: Arc<compress::Settings>,
     log: Option<Arc<AccessLog>>,
 }
 
@@ -87,6 +98,7 @@ pub(crate) struct Engine {
 struct Common {
     state: Arc<State>,
     flights: Arc<Flights>,
+    coders: Coders,
     /// How this process signs requests in `Via`.
     signature: String,
 }
@@ -105,6 +117,15 @@ struct Served {
 }
 
 impl Served {
+    /// With how sending it ended.
+    fn passed(self, passed: Passed) -> Self {
+        match passed {
+            Passed::Whole => Self { whole: true, ..self },
+            Passed::Left => self,
+            Passed::Cut(cut) => Self { error: Some(cut.name()), ..self },
+        }
+    }
+
     /// The client left before there was anything to send: 499, as nginx counts it.
     fn nothing(outcome: Outcome) -> Self {
         Self { status: 499, outcome, detail: None, error: None, upstream: None, whole: false }
@@ -121,7 +142,9 @@ enum Found {
 
 impl Engine {
     fn new(common: &Common, log: Option<Arc<AccessLog>>, settings: Settings, routes: Vec<Route>) -> Self {
-        let Common { state, flights, signature } = common.clone();
+        let Common { state, flights, coders, signature } = common.clone();
+        let compression = state.compression.settings();
+        coders.recoder.limit(compression.recode_cpu_percent);
         let sending = Sending {
             host: settings.host.clone(),
             authority: settings.upstream.authority(),
@@ -131,10 +154,13 @@ impl Engine {
         let named = routes.iter().map(|route| (Some(route.name.as_str()), route.policy.clone()));
         let rules = named
             .chain([(None, Policy::default())])
-            .map(|(name, policy)| Arc::new(Rule { policy, counts: state.cache.stats.of_route(name) }))
+            .map(|(name, policy)| {
+                let codes = policy.compress && !compression.codings.is_empty();
+                Arc::new(Rule { codes, counts: state.cache.stats.of_route(name), policy })
+            })
             .collect();
         let origin = Origin::new(&settings, &state.traffic);
-        Self { origin, flights, log, sending, settings, routes: Arc::new(routes), rules, state }
+        Self { origin, flights, coders, compression, log, sending, settings, routes: Arc::new(routes), rules, state }
     }
 
     /// Whether a well-formed request may go on.

@@ -8,8 +8,13 @@ use std::{
 use bytes::Bytes;
 use tokio::time::sleep;
 
-use crate::{cache::Skip, header::ResponseHead, traffic::UpstreamFailure};
+use crate::{
+    cache::{Entry, Skip},
+    header::{ResponseHead, coding::Coding},
+    traffic::UpstreamFailure,
+};
 
+use super::coding::Makings;
 use super::flight::{Answered, End, Flight, FlightKey, Flights, WINDOW_BYTES};
 
 /// The task's side of a flight. Dropping it ends the flight, whatever happened.
@@ -202,6 +207,23 @@ impl Pilot {
                 Some(whole.into())
             }
         }
+    }
+
+    /// Publishes the response that the flight has become, before anybody finds it in the store: who wants it in a coding
+    /// that is being made waits for that one.
+    pub(super) fn stored(&self, entry: &Arc<Entry>, makings: &Makings) {
+        let mut state = self.flight.state.lock();
+        state.stored = Some(entry.clone());
+        for coding in Coding::ALL {
+            if let Some(in_coding) = &mut state.coded[coding as usize] {
+                in_coding.making = makings.begin(entry, coding).ok();
+            }
+        }
+    }
+
+    /// Says how many bytes this body in a coding was made of.
+    pub(super) fn coded_from(&self, bytes: u64) {
+        self.flight.state.lock().coded_from = Some(bytes);
     }
 
     /// The message came to its own end.

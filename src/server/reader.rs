@@ -4,9 +4,16 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
-use crate::{header::ResponseHead, traffic::UpstreamFailure};
+use crate::{
+    cache::Entry,
+    header::{ResponseHead, coding::Coding},
+    traffic::UpstreamFailure,
+};
 
-use super::flight::{Answered, End, Flight, State};
+use super::{
+    coding::Making,
+    flight::{Answered, End, Flight, InCoding, State},
+};
 
 /// What a reader learns first.
 #[derive(Clone, Debug)]
@@ -79,6 +86,42 @@ impl Reader {
         let answer = answer.await;
         self.interim += usize::from(matches!(answer, Answer::Interim(_)));
         answer
+    }
+
+    /// The response that the flight has become in the store, once it is whole.
+    pub(super) fn stored(&self) -> Option<Arc<Entry>> {
+        self.flight.state.lock().stored.clone()
+    }
+
+    /// Whether the body is no longer kept as a whole.
+    pub(super) fn is_passing(&self) -> bool {
+        self.flight.state.lock().windowed
+    }
+
+    /// Of a body in a coding: the bytes that it was made of, once it is whole.
+    pub(super) fn coded_from(&self) -> Option<u64> {
+        self.flight.state.lock().coded_from
+    }
+
+    /// The right to store the body in a coding, if it is stored.
+    pub(super) fn making(&self, coding: Coding) -> Option<Making> {
+        self.flight.state.lock().coded[coding as usize].as_mut()?.making.take()
+    }
+
+    /// A reader of the body in a coding, which all share who want it so. `begin` makes the flight for it, given the
+    /// body's length if it is known, when there is none. `None` where nobody else may read it, or no longer.
+    pub(super) fn coded(&self, coding: Coding, begin: impl FnOnce(Option<u64>) -> Option<Arc<Flight>>) -> Option<Self> {
+        let mut state = self.flight.state.lock();
+        let answered = state.answered.as_ref().filter(|answered| answered.decision.is_ok())?;
+        let length = answered.head.content_length();
+        if state.windowed || state.stored.is_some() || state.end.is_some() {
+            return None;
+        }
+        let in_coding = &mut state.coded[coding as usize];
+        if in_coding.is_none() {
+            *in_coding = Some(InCoding { flight: begin(length)?, making: None });
+        }
+        Self::join(in_coding.as_ref()?.flight.clone())
     }
 
     /// Waits for the next part of the body; `None` at its end. Safe to cancel.

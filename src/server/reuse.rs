@@ -1,12 +1,16 @@
 //! Answers from the store: whole, a range of it, or the word that the client has it already.
 
-use std::time::{Instant, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use bytes::Bytes;
 use http::Method;
 
 use crate::{
     cache::{Entry, Outcome, status::CacheStatus},
+    compress::{coded_head, decoded_head},
     header::{
         Fields, ResponseHead, date,
         fields::{is, starts_with},
@@ -16,7 +20,10 @@ use crate::{
 
 use super::{
     Engine, Served,
+    body::{Begun, Decoding, Nothing, Passed},
+    coding::Form,
     context::Request,
+    deliver::start_and_pass,
     reply::{Reply, add},
 };
 
@@ -25,7 +32,7 @@ impl Engine {
     pub(super) async fn reuse<R: Reply>(
         &self,
         request: &Request,
-        entry: &Entry,
+        entry: &Arc<Entry>,
         status: CacheStatus,
         outcome: Outcome,
         now: Instant,
@@ -40,16 +47,73 @@ impl Engine {
             add(&mut added, "Age", itoa::Buffer::new().format(entry.age(now).as_secs()).as_bytes());
         }
         let detail = status.detail();
-        let served = |status, whole| Served { status, outcome, detail, error: None, upstream: None, whole };
-        let (head, body) = match Part::of(request, entry) {
-            Part::Whole => {
-                return served(entry.head.status(), reply.whole(&entry.head, &added, entry.body.clone()).await.is_ok());
-            }
-            Part::None => (not_modified(&entry.head), Bytes::new()),
-            Part::Ranges(ranged) => partial(entry, &ranged),
-        };
-        served(head.status(), reply.whole(&head, &added, body).await.is_ok())
+        let form = self.form(request, &entry.head, entry.codable);
+        let (status, passed) = self.reply_with(request, entry, form, &added, reply).await;
+        Served { status, outcome, detail, error: None, upstream: None, whole: false }.passed(passed)
     }
+
+    /// Sends a stored response, or a part of it, in one form.
+    async fn reply_with<R: Reply>(
+        &self,
+        request: &Request,
+        entry: &Arc<Entry>,
+        form: Form,
+        added: &[u8],
+        reply: &mut R,
+    ) -> (u16, Passed) {
+        let stats = &self.state.compression.stats;
+        let (is_head, input) = (request.head.method == Method::HEAD, entry.body.len() as u64);
+        match (Part::of(request, entry), form) {
+            (Part::None, form) => {
+                let head = match form {
+                    Form::Coded(coding) => not_modified(&coded_head(&entry.sent, coding, None)),
+                    Form::Decoded(_) => not_modified(&decoded_head(&entry.sent, None)),
+                    Form::AsIs(_) => not_modified(&entry.sent),
+                };
+                whole(&head, added, Bytes::new(), reply).await
+            }
+            // A range is one of the body as the client takes it, which is not here.
+            (Part::Ranges(ranged), Form::AsIs(_) | Form::Coded(_)) => {
+                let (head, body) = partial(entry, &ranged);
+                whole(&head, added, body, reply).await
+            }
+            (_, Form::Decoded(_)) if is_head => {
+                whole(&decoded_head(&entry.sent, None), added, Bytes::new(), reply).await
+            }
+            (_, Form::Decoded(coding)) => {
+                stats.decoded(coding);
+                let body = Decoding::new(Begun::new([entry.body.clone()], Nothing), coding);
+                (entry.head.status(), start_and_pass(&decoded_head(&entry.sent, None), added, body, reply).await)
+            }
+            // Nobody codes a body for a head alone.
+            (Part::Whole, Form::Coded(coding)) if is_head && entry.coded(coding).is_none() => {
+                whole(&coded_head(&entry.sent, coding, None), added, Bytes::new(), reply).await
+            }
+            (Part::Whole, Form::Coded(coding)) => match self.coded(request, entry, coding).await {
+                Ok((coding, head, body)) => {
+                    let (content_type, output) = (entry.head.get("content-type"), body.len() as u64);
+                    let (status, passed) = whole(&head, added, body, reply).await;
+                    if passed == Passed::Whole && !is_head {
+                        stats.compressed(coding, content_type, input, output);
+                    }
+                    (status, passed)
+                }
+                Err(why) => {
+                    stats.skipped(why);
+                    whole(&entry.sent, added, entry.body.clone(), reply).await
+                }
+            },
+            (Part::Whole, Form::AsIs(why)) => {
+                stats.skipped(why);
+                whole(&entry.sent, added, entry.body.clone(), reply).await
+            }
+        }
+    }
+}
+
+async fn whole<R: Reply>(head: &ResponseHead, added: &[u8], body: Bytes, reply: &mut R) -> (u16, Passed) {
+    let sent = reply.whole(head, added, body).await;
+    (head.status(), if sent.is_ok() { Passed::Whole } else { Passed::Left })
 }
 
 /// What a client wants of a stored response.
@@ -96,7 +160,7 @@ pub(super) fn not_modified(head: &ResponseHead) -> ResponseHead {
 
 /// A part of a stored response, or the word that there is no such part (RFC 9110 §15.3.7, §15.5.17).
 fn partial(entry: &Entry, ranged: &Ranged) -> (ResponseHead, Bytes) {
-    let (stored, length) = (&entry.head, entry.body.len() as u64);
+    let (stored, length) = (&entry.sent, entry.body.len() as u64);
     let (status, reason, content_type, content_range, body) = match ranged {
         Ranged::Single(range) => {
             let body = entry.body.slice(range.start as usize..range.end as usize);

@@ -15,11 +15,12 @@ use crate::{
 
 use super::{
     Engine, Served,
+    coder::Joined,
     context::Request,
+    deliver::Outgoing,
     flight::{Answered, FlightKey},
     reader::{Answer, Reader},
     reply::Reply,
-    reuse::not_modified,
 };
 
 /// What waiting for a flight's head came to.
@@ -65,7 +66,9 @@ impl Engine {
                 Waited::Head(answered) => {
                     let settings = self.state.cache.settings();
                     if reader.began() {
-                        return self.relay(request, why, &reader, &answered, reply).await;
+                        return self
+                            .relay(request, asker, why, Joined { reader, key: &flight }, &answered, reply)
+                            .await;
                     }
                     // What another request fetched is for this one under the same rules as what is stored.
                     if let Ok(storable) = &answered.decision
@@ -75,18 +78,20 @@ impl Engine {
                         return self.ask(request, CacheStatus::Bypassed(why), reply).await;
                     }
                     if answered.selecting.matches(&request.head, &settings) {
-                        return self.relay(request, why, &reader, &answered, reply).await;
+                        return self
+                            .relay(request, asker, why, Joined { reader, key: &flight }, &answered, reply)
+                            .await;
                     }
                     selecting = answered.selecting.again(&request.head, &settings);
                 }
                 Waited::NotShared => break,
                 Waited::Failed(failure) => {
-                    return match self.stand_in(request, stored.as_deref(), Some(failure), reply).await {
+                    return match self.stand_in(request, stored.as_ref(), Some(failure), reply).await {
                         Some(served) => served,
                         None => self.unanswered(request, failure, reply).await,
                     };
                 }
-                Waited::StandIn => match self.stand_in(request, stored.as_deref(), None, reply).await {
+                Waited::StandIn => match self.stand_in(request, stored.as_ref(), None, reply).await {
                     Some(served) => return served,
                     None => break,
                 },
@@ -122,7 +127,7 @@ impl Engine {
     pub(super) async fn stand_in<R: Reply>(
         &self,
         request: &Request,
-        stored: Option<&Entry>,
+        stored: Option<&Arc<Entry>>,
         failure: Option<UpstreamFailure>,
         reply: &mut R,
     ) -> Option<Served> {
@@ -171,12 +176,13 @@ impl Engine {
     async fn relay<R: Reply>(
         &self,
         request: &Request,
+        asker: Asker,
         why: Forward,
-        reader: &Reader,
+        body: Joined<'_>,
         answered: &Answered,
         reply: &mut R,
     ) -> Served {
-        let collapsed = !reader.began();
+        let (began, collapsed) = (body.reader.began(), !body.reader.began());
         if let Some(entry) = &answered.confirmed {
             let now = Instant::now();
             let status = CacheStatus::Revalidated { why, ttl: entry.ttl(now), collapsed };
@@ -189,32 +195,19 @@ impl Engine {
             Ok(storable) => (CacheStatus::Forwarded { why, then: Then::Stored { ttl: storable.ttl() } }, Outcome::Miss),
             Err(skip) => (CacheStatus::Forwarded { why, then: Then::Skipped(*skip) }, Outcome::Miss),
         };
-        let upstream = reader.began().then(|| answered.received.at - answered.received.requested);
+        let upstream = began.then(|| answered.received.at - answered.received.requested);
         let detail = status.detail();
         let served = |status, whole| Served { status, outcome, detail, error: None, upstream, whole };
         let added = self.ours(request, status);
+        let personal = answered.decision.is_err() && asker.is_identified();
         let (etag, modified) = (answered.head.get("etag"), answered.head.get("last-modified"));
         if answered.head.status() == 200 && validator::not_modified(&request.head, etag, modified) {
-            let sent = reply.whole(&not_modified(&answered.head), &added, Bytes::new()).await;
+            let head = self.not_modified(request, &answered.head, personal);
+            let sent = reply.whole(&head, &added, Bytes::new()).await;
             return served(304, sent.is_ok());
         }
-        let mut whole = reply.start(&answered.head, &added).await.is_ok();
-        while whole {
-            let next = tokio::select! {
-                biased;
-                next = reader.next() => next,
-                () = reply.left() => break,
-            };
-            match next {
-                Ok(Some(part)) => whole = reply.part(part).await.is_ok(),
-                Ok(None) => return served(answered.head.status(), reply.finish().await.is_ok()),
-                Err(failure) => {
-                    reply.cut().await;
-                    return Served { error: Some(failure.name()), ..served(answered.head.status(), false) };
-                }
-            }
-        }
-        reply.cut().await;
-        served(answered.head.status(), false)
+        let out = Outgoing { request, head: &answered.head, personal, added: &added };
+        let (status, passed) = self.deliver(out, body, reply).await;
+        served(status, false).passed(passed)
     }
 }

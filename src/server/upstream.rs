@@ -142,6 +142,10 @@ pub(super) fn add_ours(out: &mut RequestHeader, request: &Request, sending: &Sen
         // One line in place of the pieces that it came in.
         out.insert_header("Cookie", header_value_from_slice(cookie))?;
     }
+    if request.accepted.is_some() {
+        // What the client takes is between it and us.
+        out.insert_header("Accept-Encoding", "identity")?;
+    }
     out.insert_header("Host", header_value_from_slice(host))?;
     out.insert_header("X-Forwarded-For", header_value_from_slice(&told.x_forwarded_for))?;
     out.insert_header("X-Forwarded-Proto", header_value_from_slice(&told.x_forwarded_proto))?;

@@ -158,6 +158,7 @@ impl Case {
                 storable: &storable,
                 received: self.received.at,
                 epoch,
+                copy: ClientCopy::default(),
             });
             cache.insert(&key, entry.into(), epoch).unwrap();
         }
