@@ -1,6 +1,7 @@
 //! The vocabulary of HTTP: heads, lists, Cache-Control, dates, validators, ranges, cache tags, forwarding fields.
 //! Depends on nothing of ours.
 
+pub mod accept_encoding;
 pub mod authority;
 pub mod cache_control;
 pub mod coding;
@@ -24,6 +25,8 @@ pub use fields::Fields;
 pub use request::{Framing, RequestHead};
 pub use response::ResponseHead;
 
+#[cfg(test)]
+mod accept_encoding_tests;
 #[cfg(test)]
 mod range_tests;
 #[cfg(test)]
