@@ -61,6 +61,26 @@ pub fn preconditions<M: Fields>(request: &M, is_safe: bool, etag: Option<&[u8]>)
     }
 }
 
+/// The weak form of a strong entity tag, for a representation whose bytes are made anew here (RFC 9110 §8.8.1); `None`
+/// where it is weak already, or no entity tag as `If-None-Match` is read here.
+pub fn weakened(etag: &[u8]) -> Option<Vec<u8>> {
+    is_strong(etag).then(|| [b"W/", etag].concat())
+}
+
+/// Whether `If-None-Match` has the weak form of this strong entity tag, and the tag itself nowhere.
+///
+/// Such a client holds what was sent with the tag [`weakened`], and a 304 to it carries the weak form: the ETag that
+/// the 200 would have had (RFC 9110 §15.4.5).
+pub fn only_weakly<M: Fields>(request: &M, etag: &[u8]) -> bool {
+    let asked = || request.all("if-none-match").flat_map(tags);
+    is_strong(etag) && asked().any(|tag| tag.strip_prefix(b"W/") == Some(etag)) && !asked().any(|tag| tag == etag)
+}
+
+/// Whether this is one entity tag that is not weak. A space within is let pass, as some apps send it.
+fn is_strong(etag: &[u8]) -> bool {
+    etag.starts_with(b"\"") && tags(etag).next() == Some(etag)
+}
+
 /// Whether a list of entity tags has this one, or is `*`. A malformed list has only what stands before the fault.
 fn matches_weakly(list: &[u8], etag: Option<&[u8]>) -> bool {
     if trim(list) == b"*" {
@@ -161,5 +181,59 @@ mod tests {
         a_safe_request_has_another: true, "If-None-Match: \"b\"\r\n", A => Met;
         if_match_comes_first: true, "If-None-Match: \"a\"\r\nIf-Match: \"b\"\r\n", A => Failed;
         both_are_judged: true, "If-None-Match: \"a\"\r\nIf-Match: \"a\"\r\n", A => NotModified;
+    }
+
+    #[test]
+    fn strong_tags_are_weakened() {
+        // RFC 9110 §8.8.3: what is an entity tag, and which of them are weak.
+        for (etag, expected) in [
+            ("\"a\"", Some("W/\"a\"")),
+            ("\"\"", Some("W/\"\"")),
+            ("\"a,b\"", Some("W/\"a,b\"")),
+            ("\"W/\"", Some("W/\"W/\"")),
+            ("\"é\"", Some("W/\"é\"")),
+            // Not by the grammar, but apps send it, and clients send it back.
+            ("\"a b\"", Some("W/\"a b\"")),
+            ("W/\"a\"", None),
+            ("w/\"a\"", None),
+            ("a", None),
+            ("", None),
+            ("*", None),
+            ("\"", None),
+            ("\"a", None),
+            ("a\"", None),
+            ("\"a\"b\"", None),
+            ("\"a\" ", None),
+            ("\"a\", \"b\"", None),
+            ("'a'", None),
+        ] {
+            assert_eq!(weakened(etag.as_bytes()), expected.map(|weak| weak.as_bytes().to_vec()), "{etag}");
+        }
+    }
+
+    macro_rules! weakly {
+        ($($name:ident: $fields:expr, $etag:expr => $expected:expr;)+) => {
+            $(#[test] fn $name() {
+                let request = RequestHead::for_tests(&format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", $fields));
+                assert_eq!(only_weakly(&request, $etag.as_bytes()), $expected);
+            })+
+        };
+    }
+
+    // RFC 9110 §8.8.3.2, §13.1.2 and §15.4.5.
+    weakly! {
+        asked_for_nothing: "", "\"a\"" => false;
+        asked_for_the_weak_form: "If-None-Match: W/\"a\"\r\n", "\"a\"" => true;
+        asked_for_the_tag: "If-None-Match: \"a\"\r\n", "\"a\"" => false;
+        asked_for_both: "If-None-Match: W/\"a\", \"a\"\r\n", "\"a\"" => false;
+        asked_for_both_in_two_lines: "If-None-Match: \"a\"\r\nIf-None-Match: W/\"a\"\r\n", "\"a\"" => false;
+        asked_for_the_weak_form_in_a_list: "If-None-Match: \"b\", W/\"a\"\r\n", "\"a\"" => true;
+        asked_for_the_weak_form_in_another_line: "If-None-Match: \"b\"\r\nIf-None-Match: W/\"a\"\r\n", "\"a\"" => true;
+        asked_for_another: "If-None-Match: W/\"b\"\r\n", "\"a\"" => false;
+        asked_for_any: "If-None-Match: *\r\n", "\"a\"" => false;
+        asked_in_the_wrong_case: "If-None-Match: w/\"a\"\r\n", "\"a\"" => false;
+        the_tag_is_weak: "If-None-Match: W/\"a\"\r\n", "W/\"a\"" => false;
+        the_tag_is_none: "If-None-Match: W/a\r\n", "a" => false;
+        the_weak_form_within_a_tag: "If-None-Match: \"W/\", \"b\"\r\n", "\"a\"" => false;
     }
 }
