@@ -12,6 +12,11 @@ impl Counter {
         self.0.fetch_add(1, Relaxed);
     }
 
+    /// Adds this many.
+    pub fn add_many(&self, count: u64) {
+        self.0.fetch_add(count, Relaxed);
+    }
+
     /// The value now.
     pub fn value(&self) -> u64 {
         self.0.load(Relaxed)

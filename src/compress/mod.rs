@@ -2,6 +2,7 @@
 
 pub mod eligible;
 mod settings;
+pub mod stats;
 
 pub use settings::Settings;
 
