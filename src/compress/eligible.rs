@@ -1,10 +1,11 @@
-//! Which responses are coded, for whom, and the heads that go with bodies coded or decoded here (RFC 9110 §8.4, §12.5).
+//! Which responses are coded, for whom, and the heads of bodies coded or decoded here (RFC 9110 §8.4, §12.5).
 
 use crate::{
     header::{
         CacheControl, Fields, RequestHead, ResponseHead,
         accept_encoding::Accepted,
         coding::Coding,
+        edits::Edits,
         fields::{is, is_token, starts_with, trim},
         request::Version,
         validator,
@@ -45,6 +46,8 @@ pub enum Skip {
     Unacceptable,
     /// The coded body was no smaller.
     NotSmaller,
+    /// There is no room to store it coded.
+    NoRoom,
     /// No encoder was to spare.
     Busy,
     /// The encoder failed.
@@ -53,7 +56,7 @@ pub enum Skip {
 
 impl Skip {
     /// Every reason, in the order of their counters.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Off,
         Self::Route,
         Self::Status,
@@ -68,6 +71,7 @@ impl Skip {
         Self::NotAccepted,
         Self::Unacceptable,
         Self::NotSmaller,
+        Self::NoRoom,
         Self::Busy,
         Self::Failed,
     ];
@@ -89,6 +93,7 @@ impl Skip {
             Self::NotAccepted => "not-accepted",
             Self::Unacceptable => "unacceptable",
             Self::NotSmaller => "not-smaller",
+            Self::NoRoom => "no-room",
             Self::Busy => "busy",
             Self::Failed => "failed",
         }
@@ -153,7 +158,7 @@ pub fn coding_for(request: &RequestHead, accepted: &Accepted, settings: &Setting
     if request.has("range") {
         return Err(Skip::Range);
     }
-    accepted.choose(&settings.codings).ok_or(match accepted.refuses_all(&settings.codings) {
+    accepted.choose(&settings.codings).ok_or_else(|| match accepted.refuses_all(&settings.codings) {
         false => Skip::NotAccepted,
         true => Skip::Unacceptable,
     })
@@ -165,7 +170,7 @@ pub fn coding_for(request: &RequestHead, accepted: &Accepted, settings: &Setting
 /// becomes a weak one (RFC 9110 §8.8.3.3: two codings of one thing must not have the same). What is no entity tag goes,
 /// since a client might take it for a strong one.
 pub fn coded_head(head: &ResponseHead, coding: Coding, length: Option<u64>) -> ResponseHead {
-    recoded_head(head, Some(coding), length)
+    coding_edits(head, Some(coding), length).apply(head)
 }
 
 /// The head of a response whose body was coded by the app and is decoded here, changed as by [`coded_head`]: `length`
@@ -173,7 +178,7 @@ pub fn coded_head(head: &ResponseHead, coding: Coding, length: Option<u64>) -> R
 ///
 /// Precondition: no `no-transform` and no `Content-Range` in the response; such a body may not be decoded either.
 pub fn decoded_head(head: &ResponseHead, length: Option<u64>) -> ResponseHead {
-    recoded_head(head, None, length)
+    coding_edits(head, None, length).apply(head)
 }
 
 /// Whether `Vary: Accept-Encoding` is to be added: not where Vary says it, or `*`, which is more (RFC 9110 §12.5.5).
@@ -193,8 +198,8 @@ pub(super) fn essence(content_type: &[u8]) -> &[u8] {
     trim(content_type.split(|byte| *byte == b';').next().unwrap_or_default())
 }
 
-/// Fields that are true of the app's bytes only: where they end, that they have parts, and what their sums are.
-/// A digest of the representation is one of its coding too (RFC 9530 §3).
+/// Fields that are true of the app's bytes only: how they are coded, where they end, that parts can be had, and their
+/// sums and tags. A digest of the representation is one of its coding too (RFC 9530 §3).
 const OF_THE_BYTES: [&str; 8] = [
     "content-encoding",
     "content-length",
@@ -206,25 +211,27 @@ const OF_THE_BYTES: [&str; 8] = [
     "etag",
 ];
 
-fn recoded_head(head: &ResponseHead, coding: Option<Coding>, length: Option<u64>) -> ResponseHead {
-    let mut out = head.without(|name| OF_THE_BYTES.iter().any(|field| is(name, field)));
+/// What [`coded_head`] changes, or [`decoded_head`] for `None`.
+pub fn coding_edits(head: &ResponseHead, coding: Option<Coding>, length: Option<u64>) -> Edits {
+    let mut edits = Edits::default();
+    OF_THE_BYTES.into_iter().for_each(|field| edits.remove(field));
     if let Some(coding) = coding {
-        out.field(b"Content-Encoding", coding.name().as_bytes());
+        edits.add("Content-Encoding", coding.name());
     }
     if let Some(length) = length {
-        out.field(b"Content-Length", itoa::Buffer::new().format(length).as_bytes());
+        edits.add("Content-Length", itoa::Buffer::new().format(length));
     }
     if let Some(etag) = head.get("etag") {
         if etag.starts_with(b"W/") {
-            out.field(b"ETag", etag);
+            edits.add("ETag", etag);
         } else if let Some(weak) = validator::weakened(etag) {
-            out.field(b"ETag", &weak);
+            edits.add("ETag", weak);
         }
     }
     if vary(head) {
-        out.field(b"Vary", b"Accept-Encoding");
+        edits.add("Vary", "Accept-Encoding");
     }
-    out.finish()
+    edits
 }
 
 /// Whether Content-Type is there and listed. It should be one line; where there are more, recipients disagree on which

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub use decoder::Decoder;
-pub use eligible::{Skip, coded_head, decoded_head};
+pub use eligible::{Skip, coded_head, coding_edits, decoded_head};
 pub use encoder::Encoder;
 pub use settings::Settings;
 pub use stats::Stats;

@@ -214,7 +214,7 @@ impl Volume {
     }
 }
 
-/// What was done with one coding, or with all.
+/// What was done with one coding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodingFigures {
     /// Which one.
@@ -265,5 +265,133 @@ impl Snapshot {
     pub fn bytes_saved_per_cpu_second(&self) -> Option<f64> {
         let seconds = self.cpu_seconds();
         (seconds > 0.0).then(|| self.sent().bytes_saved() as f64 / seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_content() {
+        for (content_type, kind) in [
+            ("application/json", Kind::Json),
+            ("Application/JSON; charset=utf-8", Kind::Json),
+            ("text/json", Kind::Json),
+            ("application/problem+json", Kind::Json),
+            ("application/x-ndjson", Kind::Json),
+            ("application/json5", Kind::Other),
+            ("text/html", Kind::Html),
+            ("TEXT/HTML;charset=utf-8", Kind::Html),
+            ("application/xhtml+xml", Kind::Html),
+            ("text/javascript", Kind::Javascript),
+            ("application/javascript", Kind::Javascript),
+            ("application/x-javascript", Kind::Javascript),
+            ("application/ecmascript", Kind::Javascript),
+            ("text/css", Kind::Css),
+            ("text/xml", Kind::Xml),
+            ("application/xml", Kind::Xml),
+            ("application/rss+xml", Kind::Xml),
+            ("image/svg+xml", Kind::Svg),
+            ("text/plain", Kind::Text),
+            ("text/csv", Kind::Text),
+            ("application/wasm", Kind::Wasm),
+            ("font/ttf", Kind::Font),
+            ("application/vnd.ms-fontobject", Kind::Font),
+            ("image/bmp", Kind::Other),
+            ("application/octet-stream; a=text/html", Kind::Other),
+            ("/json", Kind::Other),
+            ("text", Kind::Other),
+            ("", Kind::Other),
+            ("é", Kind::Other),
+        ] {
+            assert_eq!(Kind::of(Some(content_type.as_bytes())), kind, "{content_type}");
+        }
+        assert_eq!(Kind::of(None), Kind::Other);
+    }
+
+    #[test]
+    fn kinds_have_a_place_and_a_word_each() {
+        for (place, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, place);
+            assert_eq!(Kind::ALL.iter().filter(|other| other.name() == kind.name()).count(), 1, "{}", kind.name());
+        }
+        // Counters by coding rest on this too.
+        assert!(Coding::ALL.into_iter().enumerate().all(|(place, coding)| coding as usize == place));
+    }
+
+    #[test]
+    fn before_the_first_response_no_ratio_is_made_up() {
+        let snapshot = Stats::default().snapshot();
+        assert_eq!(snapshot.sent(), Volume::default());
+        assert_eq!((snapshot.sent().bytes_saved(), snapshot.sent().average_ratio_percent()), (0, None));
+        assert_eq!((snapshot.cpu_seconds(), snapshot.bytes_saved_per_cpu_second()), (0.0, None));
+        assert_eq!((snapshot.skipped(), snapshot.recoded.average_ratio_percent()), (0, None));
+        let lengths = (snapshot.codings.len(), snapshot.kinds.len(), snapshot.skips.len());
+        assert_eq!(lengths, (Coding::ALL.len(), Kind::ALL.len(), Skip::ALL.len()));
+    }
+
+    #[test]
+    fn the_whole_is_the_sum_of_the_codings_and_of_the_kinds() {
+        let stats = Stats::default();
+        stats.compressed(Coding::Br, Some(b"text/html"), 1000, 200);
+        stats.compressed(Coding::Br, Some(b"text/html; charset=utf-8"), 1000, 300);
+        stats.compressed(Coding::Gzip, None, 2000, 500);
+        let snapshot = stats.snapshot();
+        let volume = |bodies, input_bytes, output_bytes| Volume { bodies, input_bytes, output_bytes };
+        let of = |coding: Coding| snapshot.codings.iter().find(|figures| figures.coding == coding).unwrap().sent;
+        assert_eq!((of(Coding::Br), of(Coding::Gzip)), (volume(2, 2000, 500), volume(1, 2000, 500)));
+        assert_eq!(of(Coding::Zstd), Volume::default());
+        assert_eq!(snapshot.sent(), volume(3, 4000, 1000));
+        assert_eq!(snapshot.kinds.iter().fold(Volume::default(), |sum, (_, of)| sum.plus(*of)), snapshot.sent());
+        assert!(snapshot.kinds.contains(&(Kind::Html, volume(2, 2000, 500))));
+        assert!(snapshot.kinds.contains(&(Kind::Other, volume(1, 2000, 500))));
+        assert_eq!((snapshot.sent().bytes_saved(), snapshot.sent().average_ratio_percent()), (3000, Some(25.0)));
+        assert_eq!(snapshot.bytes_saved_per_cpu_second(), None);
+    }
+
+    #[test]
+    fn what_grew_is_not_called_saved() {
+        let stats = Stats::default();
+        stats.compressed(Coding::Zstd, None, 1000, 1010);
+        let sent = stats.snapshot().sent();
+        assert_eq!((sent.bytes_saved(), sent.average_ratio_percent()), (-10, Some(101.0)));
+        stats.compressed(Coding::Zstd, None, 0, 20);
+        assert_eq!(stats.snapshot().sent().bytes_saved(), -30);
+    }
+
+    #[test]
+    fn encoders_are_counted_with_their_time() {
+        let stats = Stats::default();
+        stats.encoded(Coding::Br, false, Duration::from_millis(500));
+        stats.encoded(Coding::Br, true, Duration::from_millis(1500));
+        stats.encoded(Coding::Gzip, false, Duration::ZERO);
+        // Hits save what was paid for once.
+        (0..4).for_each(|_| stats.compressed(Coding::Br, None, 1000, 500));
+        let snapshot = stats.snapshot();
+        let encodings: Vec<(u64, u64)> =
+            snapshot.codings.iter().map(|figures| (figures.quick_encodings, figures.best_encodings)).collect();
+        assert_eq!(encodings, [(0, 0), (1, 1), (1, 0), (0, 0)]);
+        assert_eq!((snapshot.cpu_seconds(), snapshot.bytes_saved_per_cpu_second()), (2.0, Some(1000.0)));
+        stats.encoded(Coding::Br, true, Duration::MAX);
+        assert_eq!(stats.snapshot().cpu_seconds(), 2.0);
+    }
+
+    #[test]
+    fn skips_recoded_and_decoded_bodies_are_counted() {
+        let stats = Stats::default();
+        stats.skipped(Skip::TooSmall);
+        stats.skipped(Skip::TooSmall);
+        stats.skipped(Skip::Failed);
+        stats.recoded(1000, 800);
+        stats.recoded(1000, 700);
+        stats.decoded(Coding::Deflate);
+        let snapshot = stats.snapshot();
+        let counted: Vec<(Skip, u64)> = snapshot.skips.iter().copied().filter(|(_, count)| *count > 0).collect();
+        assert_eq!((counted, snapshot.skipped()), (vec![(Skip::TooSmall, 2), (Skip::Failed, 1)], 3));
+        assert_eq!((snapshot.recoded.bodies, snapshot.recoded.bytes_saved()), (2, 500));
+        // The app's own work is not ours to boast of.
+        assert_eq!(snapshot.sent(), Volume::default());
+        assert_eq!(snapshot.codings.iter().map(|figures| figures.decoded).collect::<Vec<_>>(), [0, 0, 0, 1]);
     }
 }

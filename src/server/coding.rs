@@ -91,14 +91,16 @@ impl Drop for Making {
 impl Engine {
     /// In which form a client gets a body that may be coded, or may not be for a reason.
     pub(super) fn form(&self, request: &Request, head: &ResponseHead, codable: Result<(), Skip>) -> Form {
-        let Some(accepted) = &request.accepted else { return Form::AsIs(Skip::Off) };
+        let Some(accepted) = &request.accepted else { return Form::AsIs(codable.err().unwrap_or(Skip::Off)) };
         match codable {
             Ok(()) => match eligible::coding_for(&request.head, accepted, &self.compression) {
                 Ok(coding) => Form::Coded(coding),
                 Err(why) => Form::AsIs(why),
             },
             Err(Skip::Coded) => match eligible::coding_of(head) {
-                Some(coding) if !accepted.takes(coding) && is_decodable(head) => Form::Decoded(coding),
+                Some(coding) if accepted.is_stated() && !accepted.takes(coding) && is_decodable(head) => {
+                    Form::Decoded(coding)
+                }
                 _ => Form::AsIs(Skip::Coded),
             },
             Err(why) => Form::AsIs(why),
@@ -176,7 +178,7 @@ impl Engine {
             let best = form.is_none();
             match state.cache.keep_coded(&key, entry, coding, form, best) {
                 Ok(_) if failed => Err(Skip::Failed),
-                kept => kept.map_err(|_| Skip::Busy),
+                kept => kept.map_err(|_| Skip::NoRoom),
             }
         };
         if length <= WHOLE_MOST {

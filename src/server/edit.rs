@@ -31,7 +31,8 @@ impl Engine {
         let length = body.map(|body| body.len() as u64).or_else(|| head.content_length());
         let codable = match rule.codes {
             true => eligible::codable(head, length, &rule.policy, &self.compression),
-            false => Err(Skip::Off),
+            false if rule.policy.compress => Err(Skip::Off),
+            false => Err(Skip::Route),
         };
         let is_decodable = codable == Err(Skip::Coded) && eligible::coding_of(head).is_some();
         if (codable.is_ok() || is_decodable) && eligible::vary(head) {

@@ -1,5 +1,6 @@
 //! Requests with a body: pingora's `HttpProxy`, told what to send and what to pass on.
 
+mod coding;
 mod failure;
 mod response;
 
@@ -34,7 +35,10 @@ use super::{
     upstream::{VIA, VIA_H2, add_ours},
 };
 
-use self::response::{Sent, dates, frame_once, remove_hop_by_hop};
+use self::{
+    coding::Recoding,
+    response::{Sent, dates, frame_once, remove_hop_by_hop},
+};
 
 /// A request is tried on one address after the other, and at most once again on a dead connection.
 const MAX_TRIES: usize = 10;
@@ -72,6 +76,8 @@ pub(super) struct Context {
     refusal: Option<Refusal>,
     /// An answer of our own was sent in place of the app's.
     answered: bool,
+    /// What is done to the body of the app's answer.
+    recoding: Option<Recoding>,
 }
 
 impl Forward {
@@ -127,6 +133,7 @@ impl ProxyHttp for Forward {
             failure: None,
             refusal: None,
             answered: false,
+            recoding: None,
         }
     }
 
@@ -290,6 +297,7 @@ impl ProxyHttp for Forward {
         }
         remove_hop_by_hop(response);
         frame_once(response);
+        ctx.recoding = ctx.engine.recode(request, response)?;
         ctx.engine.invalidate_after(request, response.status.as_u16(), &Sent(response));
         // RFC 9110 §2.5: the version is ours, not the origin's.
         response.set_version(http::Version::HTTP_11);
@@ -311,6 +319,32 @@ impl ProxyHttp for Forward {
             conn.set_dates(dates(response));
         }
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<Duration>> {
+        if let Some(recoding) = &mut ctx.recoding {
+            *body = ctx.engine.recode_part(recoding, body.take(), end).map_err(|broken| broken.error())?;
+        }
+        Ok(None)
+    }
+
+    /// The trailers of HTTP/2 end a body. Where it is recoded here, they would be about another one.
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        _: &mut http::HeaderMap,
+        ctx: &mut Context,
+    ) -> Result<Option<Bytes>> {
+        match &mut ctx.recoding {
+            Some(recoding) => ctx.engine.recode_part(recoding, None, true).map_err(|broken| broken.error()),
+            None => Ok(None),
+        }
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Context) -> FailToProxy {
