@@ -19,6 +19,7 @@ use crate::{
         self, Bypass, Cache, Evicted, Outcome, Skip,
         keyed::{self, KeyedCache, Value},
     },
+    compress::{self, Compression},
     profile::{self, CacheUse, Profiler, Sample},
     state::{Draining, Reloads, State},
     traffic::Traffic,
@@ -34,6 +35,7 @@ pub(super) fn state_with(keyed: keyed::Settings) -> Arc<State> {
     Arc::new(State {
         cache: Cache::new(cache::Settings::default()),
         keyed: KeyedCache::new(keyed, 0xabc),
+        compression: Compression::new(compress::Settings::default()),
         routes: Default::default(),
         profiler: Profiler::new(profile::Settings::default()),
         traffic: Traffic::default(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use super::{
-    Asker, Cache, Key, Lookup, Selecting, Settings, Storable,
+    Asker, Cache, ClientCopy, Key, Lookup, Selecting, Settings, Storable,
     entry::Parts,
     freshness::{Received, Terms},
     pattern::Pattern,

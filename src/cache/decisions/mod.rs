@@ -19,7 +19,7 @@ use std::{
 };
 
 use super::{
-    Cache, Key, Lookup, Settings, Skip, Storable,
+    Cache, ClientCopy, Key, Lookup, Settings, Skip, Storable,
     entry::Parts,
     freshness::Received,
     policy::{Asker, admit, stands_in},
