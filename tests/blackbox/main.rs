@@ -10,6 +10,7 @@ mod cache;
 mod clear;
 mod clients;
 mod common;
+mod compression;
 mod django;
 mod drain;
 mod explain;
