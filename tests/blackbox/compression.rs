@@ -113,7 +113,11 @@ async fn what_is_not_to_be_coded_is_not() {
         (ok(&body), "type", None),
         (ok(&body).header("Content-Type", "application/grpc+json"), "type", None),
         (json(&body).header("Content-Encoding", "snappy"), "coded", None),
-        (status(206).part(&body[..100]).header("Content-Type", JSON).header("Content-Range", "bytes 0-99/2000"), "status", None),
+        (
+            status(206).part(&body[..100]).header("Content-Type", JSON).header("Content-Range", "bytes 0-99/2000"),
+            "status",
+            None,
+        ),
         (json(&body).header("Content-Range", "bytes 0-1999/2000"), "content-range", None),
         (json(&body).header("Vary", "Origin"), "not-accepted", Some("Origin, Accept-Encoding")),
         (json(&body).header("Vary", "*"), "not-accepted", Some("*")),
@@ -186,7 +190,11 @@ async fn weakened_tag_is_matched_on_the_way_back() {
     assert_eq!(tag, "W/\"v1\"");
     for accepted in ["gzip", "br"] {
         let answer = sidecar.send(accepting(accepted).header("If-None-Match", &tag)).await;
-        answer.assert_status(304).assert_field("etag", "W/\"v1\"").assert_field("vary", "Accept-Encoding").assert_body("");
+        answer
+            .assert_status(304)
+            .assert_field("etag", "W/\"v1\"")
+            .assert_field("vary", "Accept-Encoding")
+            .assert_body("");
         answer.assert_no_field("content-encoding").assert_no_field("content-length");
     }
     let plain = sidecar.send(get("/").header("If-None-Match", "\"v1\"")).await;
@@ -366,21 +374,28 @@ async fn what_the_app_coded_is_decoded_for_those_who_cannot_take_it() {
         let effort = pacecar::compress::encoder::Effort::Quick;
         let (coded, _) = pacecar::compress::encoder::whole(coding_of(coding), effort, &settings, &body).unwrap();
         for cache_control in ["no-store", "max-age=60"] {
-            let response =
-                json(&coded).header("Content-Encoding", coding).header("Cache-Control", cache_control).header("ETag", "\"v1\"");
+            let response = json(&coded)
+                .header("Content-Encoding", coding)
+                .header("Cache-Control", cache_control)
+                .header("ETag", "\"v1\"");
             let (_origin, sidecar) = before(response.clone()).await;
             for _ in 0..2 {
                 let taken = sidecar.send(accepting(coding)).await;
                 taken.assert_body(&coded).assert_field("etag", "\"v1\"").assert_field("vary", "Accept-Encoding");
                 let plain = sidecar.send(accepting("identity")).await;
-                plain.assert_coded(None, &body).assert_field("etag", "W/\"v1\"").assert_field("vary", "Accept-Encoding");
+                plain
+                    .assert_coded(None, &body)
+                    .assert_field("etag", "W/\"v1\"")
+                    .assert_field("vary", "Accept-Encoding");
                 // Who says nothing takes anything (RFC 9110 §12.5.3), and is given what the app gives.
                 sidecar.get("/").await.assert_body(&coded);
                 sidecar.h2c().await.send(accepting("identity")).await.assert_coded(None, &body);
                 sidecar.send(post("/", "x").header("Accept-Encoding", "identity")).await.assert_coded(None, &body);
             }
             // A cut one does not look whole.
-            let cut = json(&coded[..coded.len() / 2]).header("Content-Encoding", coding).header("Cache-Control", cache_control);
+            let cut = json(&coded[..coded.len() / 2])
+                .header("Content-Encoding", coding)
+                .header("Cache-Control", cache_control);
             let (_origin, sidecar) = before(cut).await;
             sidecar.send(accepting("identity")).await.assert_cut();
             sidecar.send(post("/", "x").header("Accept-Encoding", "identity")).await.assert_cut();
@@ -475,7 +490,10 @@ async fn noise_is_sent_as_it_is() {
     let (_origin, sidecar) = before(storable(&noise)).await;
     for _ in 0..3 {
         let answer = sidecar.send(accepting("gzip")).await;
-        answer.assert_coded(None, &noise).assert_field("content-length", "30000").assert_field("vary", "Accept-Encoding");
+        answer
+            .assert_coded(None, &noise)
+            .assert_field("content-length", "30000")
+            .assert_field("vary", "Accept-Encoding");
     }
     assert_eq!(skipped(&sidecar, "not-smaller").await, 3.0);
     assert_eq!(encodings(&sidecar, "gzip", "quick").await, 1.0, "tried once");
@@ -514,7 +532,8 @@ async fn encoders_are_bounded() {
 #[tokio::test]
 async fn events_are_never_held_back_nor_coded() {
     let gate = Gate::new();
-    let response = ok("data: 1\n\n").wait(&gate).part("data: 2\n\n").chunked().header("Content-Type", "text/event-stream");
+    let response =
+        ok("data: 1\n\n").wait(&gate).part("data: 2\n\n").chunked().header("Content-Type", "text/event-stream");
     let (_origin, sidecar) = before(response).await;
     let mut client = sidecar.client().await;
     let mut events = client.begin(accepting("gzip")).await;
@@ -535,7 +554,10 @@ async fn malformed_codings_are_visible() {
         let (_origin, sidecar) = before(json(&bytes).header("Content-Encoding", coding)).await;
         for request in [get("/"), post("/", "x")] {
             let answer = sidecar.send(request.header("Accept-Encoding", "identity")).await;
-            answer.expect(answer.status != 200 || answer.end != crate::common::End::Complete, "a visible failure".to_owned());
+            answer.expect(
+                answer.status != 200 || answer.end != crate::common::End::Complete,
+                "a visible failure".to_owned(),
+            );
         }
         sidecar.get("/").await.assert_body(&bytes);
     }
