@@ -1,0 +1,105 @@
+//! Zstandard (RFC 8878).
+
+use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, ResetDirective, zstd_sys::ZSTD_EndDirective};
+
+use super::{Effort, Failed, Until, pool::Pool};
+
+/// A context sets itself up anew for each frame, in the memory that it has.
+static IDLE: Pool<(), CCtx<'static>> = Pool::new(4);
+/// A larger context is not kept.
+const MAX_IDLE_BYTES: usize = 1 << 20;
+
+/// The window of a stream, as its base-2 logarithm.
+const STREAM_WINDOW_LOG: u32 = 18;
+/// The best level whose window is no larger than that.
+const BEST: i32 = 19;
+/// Room for output that is made at a time.
+const ROOM: usize = 8 << 10;
+
+/// A context out of the pool, which it goes back to when it is dropped.
+struct Context(Option<CCtx<'static>>);
+
+impl Context {
+    fn new(parameters: &[CParameter]) -> Result<Self, Failed> {
+        let context = IDLE.take(&()).or_else(CCtx::try_create).ok_or(Failed("no memory for zstd"))?;
+        let mut this = Self(Some(context));
+        for parameter in parameters {
+            this.get()?.set_parameter(*parameter).map_err(named)?;
+        }
+        Ok(this)
+    }
+
+    fn get(&mut self) -> Result<&mut CCtx<'static>, Failed> {
+        self.0.as_mut().ok_or(Failed("a dropped encoder"))
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        let Some(mut context) = self.0.take() else { return };
+        if context.sizeof() <= MAX_IDLE_BYTES && context.reset(ResetDirective::SessionAndParameters).is_ok() {
+            IDLE.put((), context);
+        }
+    }
+}
+
+/// A streamed encoder.
+pub(super) struct Stream(Context);
+
+impl Stream {
+    /// `length` of the body, if it is known, chooses the tables and stands in the frame's header.
+    pub(super) fn new(level: i32, length: Option<u64>) -> Result<Self, Failed> {
+        let mut context = Context::new(&[
+            CParameter::CompressionLevel(level.clamp(1, BEST)),
+            CParameter::WindowLog(STREAM_WINDOW_LOG),
+        ])?;
+        context.get()?.set_pledged_src_size(length).map_err(named)?;
+        Ok(Self(context))
+    }
+
+    pub(super) fn step(&mut self, part: &[u8], until: Until, out: &mut Vec<u8>) -> Result<(), Failed> {
+        let context = self.0.get()?;
+        let directive = match until {
+            Until::Taken => ZSTD_EndDirective::ZSTD_e_continue,
+            Until::Flushed => ZSTD_EndDirective::ZSTD_e_flush,
+            Until::Ended => ZSTD_EndDirective::ZSTD_e_end,
+        };
+        let mut input = InBuffer::around(part);
+        loop {
+            out.reserve(ROOM);
+            let made = out.len();
+            let left = context
+                .compress_stream2(&mut OutBuffer::around_pos(out, made), &mut input, directive)
+                .map_err(named)?;
+            let is_done = match until {
+                Until::Taken => input.pos() == part.len() && out.len() < out.capacity(),
+                Until::Flushed | Until::Ended => left == 0,
+            };
+            if is_done {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Bytes that it holds.
+    #[cfg(test)]
+    pub(super) fn memory(&mut self) -> usize {
+        self.0.get().map_or(0, |context| context.sizeof())
+    }
+}
+
+/// Codes a whole body, with a window as large as the body up to that of the level.
+pub(super) fn whole(effort: Effort, level: i32, body: &[u8]) -> Result<Vec<u8>, Failed> {
+    let level = match effort {
+        Effort::Quick => level.clamp(1, BEST),
+        Effort::Best => BEST,
+    };
+    let mut context = Context::new(&[CParameter::CompressionLevel(level)])?;
+    let mut out = Vec::with_capacity(zstd_safe::compress_bound(body.len()));
+    context.get()?.compress2(&mut out, body).map_err(named)?;
+    Ok(out)
+}
+
+fn named(code: usize) -> Failed {
+    Failed(zstd_safe::get_error_name(code))
+}
