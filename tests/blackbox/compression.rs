@@ -248,7 +248,8 @@ async fn revalidated_and_stale_responses_keep_their_codings() {
 #[tokio::test]
 async fn stored_body_stands_in_coded_for_an_app_that_is_down() {
     let body = text(3_000);
-    let (origin, sidecar) = before(json(&body).header("Cache-Control", "max-age=60").header("Age", "60")).await;
+    let (origin, sidecar) =
+        before(json(&body).header("Cache-Control", "max-age=60, stale-if-error=600").header("Age", "60")).await;
     sidecar.send(accepting("gzip")).await.assert_coded(Some("gzip"), &body);
     origin.stop().await;
     let stale = sidecar.send(accepting("gzip")).await;
@@ -398,9 +399,15 @@ async fn what_the_app_coded_is_decoded_for_those_who_cannot_take_it() {
                 .header("Cache-Control", cache_control);
             let (_origin, sidecar) = before(cut).await;
             sidecar.send(accepting("identity")).await.assert_cut();
-            sidecar.send(post("/", "x").header("Accept-Encoding", "identity")).await.assert_cut();
+            let posted = sidecar.send(post("/", "x").header("Accept-Encoding", "identity")).await;
+            posted.expect(is_visibly_broken(&posted), "a visible failure".to_owned());
         }
     }
+}
+
+/// Cut, or an error where nothing of it had been sent.
+fn is_visibly_broken(answer: &Answer) -> bool {
+    answer.status == 502 || answer.end != crate::common::End::Complete
 }
 
 /// Answers to requests with a body go another way.
@@ -554,10 +561,7 @@ async fn malformed_codings_are_visible() {
         let (_origin, sidecar) = before(json(&bytes).header("Content-Encoding", coding)).await;
         for request in [get("/"), post("/", "x")] {
             let answer = sidecar.send(request.header("Accept-Encoding", "identity")).await;
-            answer.expect(
-                answer.status != 200 || answer.end != crate::common::End::Complete,
-                "a visible failure".to_owned(),
-            );
+            answer.expect(is_visibly_broken(&answer), "a visible failure".to_owned());
         }
         sidecar.get("/").await.assert_body(&bytes);
     }
