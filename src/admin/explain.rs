@@ -2,12 +2,15 @@
 //!
 //! The decision is not described but made: by the same functions as for a real request, on what is stored now.
 
+mod form;
+
 use std::{collections::BTreeMap, time::Instant};
 
 use axum::{Json, extract::State, http::Uri};
 use bytes::Bytes;
 use serde::Serialize;
 
+use self::form::{Made, WouldSend};
 use super::{
     api::{Shared, apart, bad_request},
     problem::Problem,
@@ -22,7 +25,7 @@ use crate::{
         purge::Url,
         status::CacheStatus,
     },
-    header::{Fields, RequestHead, fields::is, forwarded::Peer, refusal::Limits},
+    header::{Fields, RequestHead, accept_encoding::Accepted, fields::is, forwarded::Peer, refusal::Limits},
     route::{self, Policy},
     state,
 };
@@ -64,6 +67,7 @@ struct KeyView {
 #[derive(Debug, Serialize)]
 struct PolicyView {
     cache: bool,
+    compress: bool,
     public: bool,
     ttl_seconds: Option<f64>,
     stale_while_revalidate_seconds: Option<f64>,
@@ -111,7 +115,11 @@ struct Stored {
     tags: Vec<String>,
     groups: Vec<String>,
     body_bytes: usize,
+    /// What it takes, with the codings made so far.
     bytes: u64,
+    codings: Vec<Made>,
+    /// In which form the client would get it; only for the one that is selected.
+    would_send: Option<WouldSend>,
 }
 
 pub(super) async fn explain(State(state): Shared, uri: Uri) -> Result<Json<Explanation>, Problem> {
@@ -160,19 +168,22 @@ impl Question {
         Ok(Self { head, peer })
     }
 
-    fn answer(&self, state: &state::State, now: Instant) -> Explanation {
+    fn answer(self, state: &state::State, now: Instant) -> Explanation {
+        let Self { mut head, peer } = self;
         let (cache, routes) = (&state.cache, state.routes.load());
-        let route = route::find(&routes, &self.head.method, self.head.path()).map(|at| &routes[at]);
+        let route = route::find(&routes, &head.method, head.path()).map(|at| &routes[at]);
         let nameless = Policy::default();
         let policy = route.map_or(&nameless, |route| &route.policy);
-        let (key, asker) = (Key::of(&self.head, &self.peer), cache.asker(&self.head, policy));
-        let found = match policy::admit(&self.head, policy) {
-            Ok(()) => cache.lookup(&key, &self.head, asker, now),
+        let coding = state.compression.settings();
+        let accepted = coding.codes(policy).then(|| Accepted::take(&mut head));
+        let (key, asker) = (Key::of(&head, &peer), cache.asker(&head, policy));
+        let found = match policy::admit(&head, policy) {
+            Ok(()) => cache.lookup(&key, &head, asker, now),
             Err(why) => Lookup::Bypass(why),
         };
         let resource = cache.peek(&key);
         let settings = cache.settings();
-        let selected = |entry: &Entry| entry.selecting.matches(&self.head, &settings);
+        let selected = |entry: &Entry| entry.selecting.matches(&head, &settings);
         let variants = resource.as_deref().map(|resource| resource.variants()).unwrap_or_default();
         let first = variants.iter().position(|entry| selected(entry));
         let last_skip = resource.as_deref().and_then(|resource| {
@@ -192,7 +203,15 @@ impl Question {
             policy: policy.into(),
             request: asker.into(),
             decision: Decision::of(&found, now),
-            stored: variants.iter().enumerate().map(|(at, entry)| Stored::of(entry, first == Some(at), now)).collect(),
+            stored: variants
+                .iter()
+                .enumerate()
+                .map(|(at, entry)| {
+                    let would_send =
+                        (first == Some(at)).then(|| WouldSend::of(entry, &head, accepted.as_ref(), &coding));
+                    Stored::of(entry, would_send, now)
+                })
+                .collect(),
             last_not_stored: last_skip.map(|why| why.name()),
             to_be_cached,
             other_keys: other_keys(state, &key),
@@ -237,11 +256,11 @@ impl Decision {
 }
 
 impl Stored {
-    fn of(entry: &Entry, selected: bool, now: Instant) -> Self {
+    fn of(entry: &Entry, would_send: Option<WouldSend>, now: Instant) -> Self {
         let field = |name| entry.head.get(name).map(|value| String::from_utf8_lossy(value).into_owned());
         let names = |list: &[Box<str>]| list.iter().map(|name| name.to_string()).collect();
         Self {
-            selected,
+            selected: would_send.is_some(),
             selected_by: entry
                 .selecting
                 .fields()
@@ -273,6 +292,8 @@ impl Stored {
             groups: names(&entry.tags.groups),
             body_bytes: entry.body.len(),
             bytes: entry.weight(),
+            codings: Made::all_of(entry),
+            would_send,
         }
     }
 }
@@ -293,6 +314,7 @@ impl From<&Policy> for PolicyView {
         let seconds = |duration: Option<std::time::Duration>| duration.map(|duration| duration.as_secs_f64());
         Self {
             cache: policy.cache,
+            compress: policy.compress,
             public: policy.public,
             ttl_seconds: seconds(policy.ttl),
             stale_while_revalidate_seconds: seconds(policy.stale_while_revalidate),

@@ -2,6 +2,8 @@
 //!
 //! That crate's own counters are not used: everything is counted once, where it happens, and shown in several forms.
 
+use std::time::Duration;
+
 use prometheus::{
     Error, TextEncoder,
     proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType},
@@ -64,8 +66,17 @@ impl Exposition {
 
 /// One series of a family of counters.
 pub(super) fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
+    counted(labels, value as f64)
+}
+
+/// One series of a family of counters, in seconds.
+pub(super) fn seconds(labels: &[(&str, &str)], duration: Duration) -> Metric {
+    counted(labels, duration.as_secs_f64())
+}
+
+fn counted(labels: &[(&str, &str)], value: f64) -> Metric {
     let mut counter = Counter::default();
-    counter.set_value(value as f64);
+    counter.set_value(value);
     let mut metric = labelled(labels);
     metric.set_counter(counter);
     metric

@@ -4,6 +4,8 @@
 //! increase. Labels from traffic are bounded: a route is a name in the profiler's bounded table, a method is one of ten,
 //! and a route has at most 17 statuses.
 
+mod compression;
+
 use crate::{
     cache::{self, Bypass, Evicted, Outcome, Skip, keyed, purge},
     profile::{self, Figures, Histogram},
@@ -26,6 +28,7 @@ pub(super) fn text(state: &State) -> Result<String, prometheus::Error> {
     front_door(&mut exposition, &state.traffic);
     cache(&mut exposition, &state.cache.snapshot());
     keyed(&mut exposition, &state.keyed.snapshot());
+    compression::families(&mut exposition, &state.compression.stats.snapshot());
     reloads(&mut exposition, &state.reloads);
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     exposition.gauge("build_info", "Always 1; the labels say what is running.", &version, 1);
@@ -240,12 +243,12 @@ mod tests {
     };
 
     /// The name and labels of each line that has a value, in order, with the value.
-    fn series(text: &str) -> Vec<(&str, f64)> {
+    pub(super) fn series(text: &str) -> Vec<(&str, f64)> {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         lines.map(|line| line.rsplit_once(' ').unwrap()).map(|(name, value)| (name, value.parse().unwrap())).collect()
     }
 
-    fn value(text: &str, name: &str) -> f64 {
+    pub(super) fn value(text: &str, name: &str) -> f64 {
         let found = series(text).into_iter().find(|(found, _)| *found == name);
         found.unwrap_or_else(|| panic!("no {name} in\n{text}")).1
     }
@@ -315,7 +318,9 @@ mod tests {
         assert_eq!(value(&text, "pacecar_config_last_reload_successful"), 1.0);
         let build = format!("pacecar_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
         assert_eq!(value(&text, &build), 1.0);
-        assert_eq!(series(&text).len(), expected.len() + 4, "a series that no line above names:\n{text}");
+        let of_compression = |name: &str| name.starts_with("pacecar_compression_");
+        let named = series(&text).into_iter().filter(|(name, _)| !of_compression(name)).count();
+        assert_eq!(named, expected.len() + 4, "a series that no line above names:\n{text}");
     }
 
     /// The grammar of the format as far as we use it, and the rules that scrapers check.

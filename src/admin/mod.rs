@@ -1,7 +1,7 @@
 //! The admin port: JSON, metrics, health, and the app's own results. It shows everywhere the same snapshots.
 //!
 //! - `router`: the table of endpoints; `api`: one function for each; `query`: parameters; `view`: what the JSON looks like.
-//! - `clear`: purges; `explain`: why a request is answered as it is.
+//! - `clear`: purges; `explain`: why a request is answered as it is; `compression`: what coding did.
 //! - `entries`: the app's own results, put, got and deleted; `body`: how bodies are received.
 //! - `metrics`: the same figures for Prometheus; `exposition`: how metric families are put together.
 //! - `guard`: what holds for every request: whose Host is answered, whose writes are accepted, which headers every
@@ -12,6 +12,7 @@
 mod api;
 mod body;
 mod clear;
+mod compression;
 mod entries;
 mod explain;
 mod exposition;

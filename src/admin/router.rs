@@ -7,7 +7,7 @@ use axum::{
     routing::{delete, get, post},
 };
 
-use super::{api, body::Intake, clear, entries, explain, guard};
+use super::{api, body::Intake, clear, compression, entries, explain, guard};
 use crate::state::State;
 
 /// Every endpoint of the admin port. GET answers HEAD too; what is not here is a 404, another method a 405.
@@ -24,6 +24,7 @@ pub fn router(state: Arc<State>) -> Router {
         .route("/performance/cache/explain", get(explain::explain))
         .route("/performance/cache/entries", delete(entries::clear))
         .route("/performance/cache/entries/{*key}", get(entries::get).put(entries::put).delete(entries::delete))
+        .route("/performance/compression/stats", get(compression::stats))
         .route("/performance/profile/overview", get(api::overview))
         .route("/performance/profile/slowest", get(api::slowest))
         .fallback(api::not_found)
@@ -70,7 +71,14 @@ mod tests {
 
     #[tokio::test]
     async fn another_method_is_a_405_that_says_which_are_allowed() {
-        for path in ["/livez", "/readyz", "/metrics", "/performance/cache/stats", "/performance/profile/slowest"] {
+        for path in [
+            "/livez",
+            "/readyz",
+            "/metrics",
+            "/performance/cache/stats",
+            "/performance/compression/stats",
+            "/performance/profile/slowest",
+        ] {
             let answer = Exchange::of("POST", path).with(&empty_state()).await;
             let detail = "POST: expected one of the methods in Allow";
             answer.assert_problem(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", detail, path);
@@ -87,7 +95,14 @@ mod tests {
 
     #[tokio::test]
     async fn head_is_get_without_the_body() {
-        for path in ["/livez", "/readyz", "/metrics", "/performance/cache/stats", "/performance/profile/overview"] {
+        for path in [
+            "/livez",
+            "/readyz",
+            "/metrics",
+            "/performance/cache/stats",
+            "/performance/compression/stats",
+            "/performance/profile/overview",
+        ] {
             let get = Exchange::get(path).with(&empty_state()).await;
             let head = Exchange::of("HEAD", path).with(&empty_state()).await;
             assert_eq!((head.status, head.body.as_str()), (StatusCode::OK, ""), "{head:?}");

@@ -14,7 +14,8 @@ use crate::{
 pub(super) struct Counts(Vec<(&'static str, u64)>);
 
 impl Counts {
-    fn of<T: Copy>(counts: &[(T, u64)], name: fn(T) -> &'static str) -> Self {
+    /// With the word for each.
+    pub(super) fn of<T: Copy>(counts: &[(T, u64)], name: fn(T) -> &'static str) -> Self {
         Self(counts.iter().map(|(word, count)| (name(*word), *count)).collect())
     }
 
@@ -375,7 +376,7 @@ fn millis(duration: Duration) -> f64 {
 }
 
 /// Two decimals: what is beyond is noise.
-fn percent(share: f64) -> f64 {
+pub(super) fn percent(share: f64) -> f64 {
     (share * 100.0).round() / 100.0
 }
 

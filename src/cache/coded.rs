@@ -13,7 +13,7 @@ use crate::{
     header::{ResponseHead, coding::Coding, edits::Edits},
 };
 
-use super::store::Place;
+use super::{Entry, store::Place};
 
 /// What a client's copy of a response has other than what is stored.
 #[derive(Clone, Debug)]
@@ -51,6 +51,28 @@ impl Coded {
     /// Counts a use; whether it has been used another `hot` times by it.
     pub fn is_hot_now(&self, hot: u32) -> bool {
         self.uses.fetch_add(1, Relaxed).wrapping_add(1).is_multiple_of(hot.max(1))
+    }
+}
+
+impl Entry {
+    /// The form to send in place of one that was `made`, which is the smallest: that one, or another of the codings that
+    /// the client likes as well and that is at its best. `None` where none is smaller than the body itself.
+    pub fn smallest(
+        &self,
+        made: (Coding, &Coded),
+        liked: impl Iterator<Item = Coding>,
+    ) -> Option<(Coding, (ResponseHead, Bytes))> {
+        let (coding, made) = made;
+        let mut smallest = made.form.clone().map(|form| (coding, form));
+        for other in liked.filter(|other| *other != coding) {
+            let Some(coded) = self.coded(other).filter(|coded| coded.best) else { continue };
+            if let Some(form) = &coded.form
+                && smallest.as_ref().is_none_or(|(_, (_, least))| form.1.len() < least.len())
+            {
+                smallest = Some((other, form.clone()));
+            }
+        }
+        smallest
     }
 }
 

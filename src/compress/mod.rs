@@ -3,6 +3,7 @@
 pub mod decoder;
 pub mod eligible;
 pub mod encoder;
+mod form;
 mod settings;
 pub mod stats;
 
@@ -13,6 +14,7 @@ use arc_swap::ArcSwap;
 pub use decoder::Decoder;
 pub use eligible::{Skip, coded_head, coding_edits, decoded_head};
 pub use encoder::Encoder;
+pub use form::Form;
 pub use settings::Settings;
 pub use stats::Stats;
 

@@ -1,6 +1,6 @@
 //! What is coded, and how hard.
 
-use crate::header::coding::Coding;
+use crate::{header::coding::Coding, route::Policy};
 
 /// The settings of `[compression]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,13 @@ pub struct Settings {
     /// Of one core, in percent: what coding stored bodies anew at the best level may take. 0: they stay as they are.
     /// Default 10.
     pub recode_cpu_percent: u32,
+}
+
+impl Settings {
+    /// Whether bodies of a route's answers are coded here. Then `Accept-Encoding` is our business and not the app's.
+    pub fn codes(&self, policy: &Policy) -> bool {
+        policy.compress && !self.codings.is_empty()
+    }
 }
 
 impl Default for Settings {

@@ -1,7 +1,7 @@
 //! Accept-Encoding (RFC 9110 §12.5.3): which codings a client takes, and which of ours it likes best.
 
 use super::{
-    Fields,
+    Fields, RequestHead,
     coding::Coding,
     fields::{is, trim},
 };
@@ -46,6 +46,13 @@ impl Accepted {
         // weight would make `*;q=0.5, gzip;q=0.1` ask for no coding.
         let weights = named.map(|weight| weight.or(others).unwrap_or(0));
         Self { is_stated, weights, identity: identity.or(others.filter(|weight| *weight == 0)) }
+    }
+
+    /// Reads it and takes it out of the head, so that neither cache nor app chooses by it.
+    pub fn take(request: &mut RequestHead) -> Self {
+        let accepted = Self::of(request);
+        request.remove("accept-encoding");
+        accepted
     }
 
     /// The coding to send: of the acceptable ones in `preference` the one with the highest weight, of equal ones the

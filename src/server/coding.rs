@@ -9,10 +9,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use crate::{
     cache::{Coded, Entry, Key},
     compress::{
-        Skip, coded_head, eligible,
+        Form, Skip, coded_head,
         encoder::{Effort, Encoder, whole},
     },
-    header::{CacheControl, Fields, ResponseHead, coding::Coding},
+    header::{ResponseHead, coding::Coding},
     state::State,
 };
 
@@ -22,17 +22,6 @@ use super::{Engine, body::WHOLE_MOST, context::Request, recode::Recoder};
 const MOST_ENCODERS: usize = 64;
 /// A stored body that was sent so often in one coding is worth coding well.
 const HOT: u32 = 16;
-
-/// In which form a body goes to a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// As it is, and why.
-    AsIs(Skip),
-    /// In this coding.
-    Coded(Coding),
-    /// Without this coding, which is the app's and which the client cannot take.
-    Decoded(Coding),
-}
 
 /// What the coders of all engines have in common.
 #[derive(Clone)]
@@ -91,20 +80,7 @@ impl Drop for Making {
 impl Engine {
     /// In which form a client gets a body that may be coded, or may not be for a reason.
     pub(super) fn form(&self, request: &Request, head: &ResponseHead, codable: Result<(), Skip>) -> Form {
-        let Some(accepted) = &request.accepted else { return Form::AsIs(codable.err().unwrap_or(Skip::Off)) };
-        match codable {
-            Ok(()) => match eligible::coding_for(&request.head, accepted, &self.compression) {
-                Ok(coding) => Form::Coded(coding),
-                Err(why) => Form::AsIs(why),
-            },
-            Err(Skip::Coded) => match eligible::coding_of(head) {
-                Some(coding) if accepted.is_stated() && !accepted.takes(coding) && is_decodable(head) => {
-                    Form::Decoded(coding)
-                }
-                _ => Form::AsIs(Skip::Coded),
-            },
-            Err(why) => Form::AsIs(why),
-        }
+        Form::of(&request.head, request.accepted.as_ref(), head, codable, &self.compression)
     }
 
     /// The right to code one stream, if there is an encoder to spare.
@@ -133,17 +109,9 @@ impl Engine {
         if !made.best && made.is_hot_now(HOT) {
             self.coders.recoder.offer(key(), entry, coding, &self.compression);
         }
-        let mut chosen = made.form.clone().map(|(head, body)| (coding, head, body));
-        let others = request.accepted.iter().flat_map(|accepted| accepted.ties(&self.compression.codings));
-        for other in others.filter(|other| *other != coding) {
-            let Some(coded) = entry.coded(other).filter(|coded| coded.best) else { continue };
-            if let Some((head, body)) = &coded.form
-                && chosen.as_ref().is_none_or(|(_, _, least)| body.len() < least.len())
-            {
-                chosen = Some((other, head.clone(), body.clone()));
-            }
-        }
-        chosen.ok_or(Skip::NotSmaller)
+        let liked = request.accepted.iter().flat_map(|accepted| accepted.ties(&self.compression.codings));
+        let (coding, (head, body)) = entry.smallest((coding, &made), liked).ok_or(Skip::NotSmaller)?;
+        Ok((coding, head, body))
     }
 
     /// A stored body in this coding, made now if it was not made before. Who comes meanwhile waits for it.
@@ -211,11 +179,4 @@ impl Engine {
 pub(super) fn form(entry: &Entry, coding: Coding, body: Bytes) -> Option<(ResponseHead, Bytes)> {
     let length = body.len() as u64;
     (body.len() < entry.body.len()).then(|| (coded_head(&entry.sent, coding, Some(length)), body))
-}
-
-/// Whether a coding may be taken off: the body is there and whole, and nobody forbids it (RFC 9110 §7.7).
-fn is_decodable(head: &ResponseHead) -> bool {
-    !matches!(head.status(), 100..200 | 204 | 206 | 304)
-        && !head.has("content-range")
-        && !CacheControl::of(head).no_transform
 }

@@ -46,10 +46,7 @@ pub(super) struct Rule {
 impl Request {
     pub(super) fn new(mut head: RequestHead, peer: Peer, began: Instant, rule: Arc<Rule>) -> Self {
         let id = RequestId::of(&head);
-        let accepted = rule.codes.then(|| Accepted::of(&head));
-        if accepted.is_some() {
-            head.remove("accept-encoding");
-        }
+        let accepted = rule.codes.then(|| Accepted::take(&mut head));
         Self { head, peer, began, id, rule, accepted }
     }
 }

@@ -7,14 +7,13 @@ use http::Method;
 
 use crate::{
     cache::Entry,
-    compress::{coded_head, decoded_head},
+    compress::{Form, coded_head, decoded_head},
     header::{Fields, ResponseHead, coding::Coding, fields::is, validator},
 };
 
 use super::{
     Engine,
     body::{Begun, Body, Cut, Decoding, Encoding, Gathered, Passed, gather, joined, pass},
-    coding::Form,
     context::Request,
     reader::Reader,
     reply::Reply,

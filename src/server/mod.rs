@@ -157,7 +157,7 @@ impl Engine {
         let rules = named
             .chain([(None, Policy::default())])
             .map(|(name, policy)| {
-                let codes = policy.compress && !compression.codings.is_empty();
+                let codes = compression.codes(&policy);
                 Arc::new(Rule { codes, counts: state.cache.stats.of_route(name), policy })
             })
             .collect();

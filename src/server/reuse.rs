@@ -10,7 +10,7 @@ use http::Method;
 
 use crate::{
     cache::{Entry, Outcome, status::CacheStatus},
-    compress::{coded_head, decoded_head},
+    compress::{Form, coded_head, decoded_head},
     header::{
         Fields, ResponseHead, date,
         fields::{is, starts_with},
@@ -21,7 +21,6 @@ use crate::{
 use super::{
     Engine, Served,
     body::{Begun, Decoding, Nothing, Passed},
-    coding::Form,
     context::Request,
     deliver::start_and_pass,
     reply::{Reply, add},

@@ -8,9 +8,9 @@ use pingora_http::{ResponseHeader, header_value_from_slice};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    compress::{Decoder, Encoder, Skip, coding_edits, encoder::Failed},
+    compress::{Decoder, Encoder, Form, Skip, coding_edits, encoder::Failed},
     header::{Fields, ResponseHead, coding::Coding, edits::Edits},
-    server::{Engine, coding::Form, context::Request},
+    server::{Engine, context::Request},
 };
 
 use super::response::Sent;
