@@ -168,10 +168,8 @@ async fn head_says_what_get_would() {
     let (_origin, sidecar) = before(storable(&body)).await;
     let ask = || head("/").header("Accept-Encoding", "br");
     let first = sidecar.send(ask()).await;
-    for answer in [&first] {
-        answer.assert_status(200).assert_field("content-encoding", "br").assert_field("etag", "W/\"v1\"");
-        answer.assert_field("vary", "Accept-Encoding").assert_no_field("content-length").assert_body("");
-    }
+    first.assert_status(200).assert_field("content-encoding", "br").assert_field("etag", "W/\"v1\"");
+    first.assert_field("vary", "Accept-Encoding").assert_no_field("content-length").assert_body("");
     sidecar.get("/").await.assert_cache("miss");
     // Nobody codes a body for a head alone.
     let unmade = sidecar.send(ask()).await;
