@@ -101,7 +101,7 @@ async fn home() -> Response {
 }
 
 async fn list() -> Response {
-    let mut body = String::from("<ul>\n");
+    let mut body = String::from("<ul id=\"products\">\n");
     for product in (1..=CATALOGUE).map(Product::numbered) {
         let Product { id, name, category, .. } = product;
         let _ = writeln!(body, "<li><a href=\"/products/{id}\">{name}</a> ({category})</li>");

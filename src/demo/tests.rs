@@ -41,8 +41,8 @@ answers! {
     product_after_the_last_is_missing,     "/products/61",             404, "";
     product_without_a_number_is_missing,   "/products/seven",          404, "";
     api_may_be_cached,                     "/api/products",            200, "public, max-age=30";
-    hashed_style_says_nothing,             "/static/app.3f9a1c2b.css", 200, "";
-    hashed_script_says_nothing,            "/static/app.7d2e9b10.js",  200, "";
+    hashed_style_says_nothing,             "/static/app.304f0c8e.css", 200, "";
+    hashed_script_says_nothing,            "/static/app.c9316b29.js",  200, "";
     plain_image_says_nothing,              "/static/logo.svg",         200, "";
     unknown_file_is_missing,               "/static/app.css",          404, "";
     slow_answers,                          "/slow?ms=1",               200, "";
@@ -88,12 +88,28 @@ async fn products_are_filtered_and_paged() {
     assert_eq!(listing["products"].as_array().map(Vec::len), Some(2));
 }
 
+/// The script puts prices into the list of products, by what the API says of them.
+#[tokio::test]
+async fn script_finds_the_products() {
+    let script = get(files::JS).await.into_body();
+    assert!(script.contains("getElementById(\"products\")") && script.contains("/api/products?limit=60"), "{script}");
+    let page = get("/products").await.into_body();
+    assert!(page.contains("<ul id=\"products\">"), "{page}");
+    let listing: serde_json::Value =
+        serde_json::from_str(&get("/api/products?limit=60").await.into_body()).expect("JSON");
+    let products = listing["products"].as_array().expect("a list");
+    assert_eq!(products.len(), page.matches("<li>").count());
+    for product in products {
+        assert!(page.contains(&format!("<li><a href=\"/products/{}\">", product["id"])), "{product}");
+    }
+}
+
 #[tokio::test]
 async fn known_file_is_not_sent_again() {
-    let request = Request::get(files::CSS).header("if-none-match", "\"3f9a1c2b\"").body(Body::empty());
+    let request = Request::get(files::CSS).header("if-none-match", "\"304f0c8e\"").body(Body::empty());
     let response = send(request.expect("a valid request")).await;
     assert_eq!(response.status(), 304);
-    assert_eq!(field(&response, "etag"), "\"3f9a1c2b\"");
+    assert_eq!(field(&response, "etag"), "\"304f0c8e\"");
     assert_eq!(field(&response, "last-modified"), "Mon, 05 Jan 2026 08:00:00 GMT");
     assert_eq!(response.body(), "");
 }

@@ -17,7 +17,7 @@ async fn origin() -> Origin {
 }
 
 /// The lines of a log, once there are so many.
-async fn lines(path: &Path, count: usize) -> Vec<String> {
+pub(crate) async fn lines(path: &Path, count: usize) -> Vec<String> {
     within(format!("{count} lines in {}", path.display()), async {
         loop {
             let text = fs::read_to_string(path).unwrap_or_default();
@@ -30,7 +30,8 @@ async fn lines(path: &Path, count: usize) -> Vec<String> {
     .await
 }
 
-fn keys(which: &str, format: &str, path: &Path) -> String {
+/// Keys of `[server]`.
+pub(crate) fn keys(which: &str, format: &str, path: &Path) -> String {
     format!("access_log = {which:?}\naccess_log_format = {format:?}\naccess_log_path = {path:?}\n")
 }
 

@@ -18,11 +18,11 @@ use tokio::{
 
 use crate::common::{App, PATIENCE, Upstream, within};
 
-/// Fields that differ between a direct answer and one through the sidecar: those of the connection, those that the
-/// sidecar adds, and the time.
 /// Settings with which bodies and cache headers go on as the app sends them.
 pub(crate) const UNTOUCHED: &str = "[compression]\ncodings = []\n[cache_headers]\nmode = \"never\"\n";
 
+/// Fields that differ between a direct answer and one through the sidecar: those of the connection, those that the
+/// sidecar adds, and the time.
 pub(crate) const OUR_FIELDS: [&str; 8] =
     ["connection", "keep-alive", "date", "via", "age", "cache-status", "x-request-id", "transfer-encoding"];
 
@@ -98,6 +98,20 @@ impl Program {
     pub(crate) fn express() -> Self {
         Self::start(node("express", source("tests/apps/express/app.cjs")), "listening on ")
     }
+
+    /// The demo app.
+    pub(crate) fn demo() -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pacecar"));
+        command.args(["demo", "--listen", "127.0.0.1:0"]);
+        Self::start(command, "listening on http://")
+    }
+
+    /// A server of the files in a folder that says nothing about keeping them: `tests/apps/vite/static.mjs`.
+    pub(crate) fn files(folder: &Path, tags: &str) -> Self {
+        let mut command = node("vite", source("tests/apps/vite/static.mjs"));
+        command.arg(folder).arg(tags);
+        Self::start(command, "listening on ")
+    }
 }
 
 impl App for Program {
@@ -123,12 +137,7 @@ pub(crate) struct Vite {
 
 impl Vite {
     pub(crate) fn start() -> Self {
-        let project = tempfile::tempdir().unwrap();
-        for file in ["index.html", "main.js", "greeting.js", "server.mjs"] {
-            std::fs::copy(source("tests/apps/vite").join(file), project.path().join(file)).unwrap();
-        }
-        let packages = installed("vite").join("node_modules");
-        std::os::unix::fs::symlink(packages, project.path().join("node_modules")).unwrap();
+        let project = vite_project();
         let mut command = Command::new("node");
         command.arg("server.mjs").current_dir(project.path());
         Self { program: Program::start(command, "listening on "), project }
@@ -143,6 +152,46 @@ impl Vite {
 impl App for Vite {
     fn upstream(&self) -> Upstream {
         self.program.upstream()
+    }
+}
+
+/// A copy of Vite's project, with the packages that it needs.
+fn vite_project() -> TempDir {
+    let project = tempfile::tempdir().unwrap();
+    for file in ["index.html", "main.js", "greeting.js", "style.css", "server.mjs"] {
+        std::fs::copy(source("tests/apps/vite").join(file), project.path().join(file)).unwrap();
+    }
+    let packages = installed("vite").join("node_modules");
+    std::os::unix::fs::symlink(packages, project.path().join("node_modules")).unwrap();
+    project
+}
+
+/// What Vite builds of its project for production: a page, and a script and a style sheet with hashes in their names.
+pub(crate) struct Build(TempDir);
+
+impl Build {
+    /// A build whose page shows this greeting.
+    pub(crate) fn greeting(greeting: &str) -> Self {
+        let project = vite_project();
+        std::fs::write(project.path().join("greeting.js"), format!("export const greeting = {greeting:?};\n")).unwrap();
+        let mut command = Command::new("node");
+        command.args(["node_modules/vite/bin/vite.js", "build"]).current_dir(project.path());
+        let output = command.output().unwrap_or_else(|error| panic!("{error}: {command:?}"));
+        assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
+        Self(project)
+    }
+
+    /// The folder that is to be served.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.0.path().join("dist")
+    }
+
+    /// The path under which its one file with this extension is served.
+    pub(crate) fn path(&self, extension: &str) -> String {
+        let names = std::fs::read_dir(self.folder().join("assets")).unwrap();
+        let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let name = names.find(|name| name.ends_with(extension));
+        format!("/assets/{}", name.unwrap_or_else(|| panic!("no {extension} in {}", self.folder().display())))
     }
 }
 
