@@ -27,7 +27,7 @@ INSTALL = install() { \
 APPS := target/apps
 APPS_INSTALLED := $(foreach app,django express vite clients,$(APPS)/$(app)/.installed)
 
-.PHONY: help run test conformance build-tools app-tools
+.PHONY: help run test conformance bench build-tools app-tools codec-tools bench-tools
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1: /'
@@ -92,7 +92,7 @@ run: build-tools ## Builds Pacecar and starts it before its demo app
 	cat <&4 &
 	wait "$$pacecar"
 
-test: build-tools $(APPS_INSTALLED) ## Runs everything that CI runs
+test: build-tools codec-tools $(APPS_INSTALLED) ## Runs everything that CI runs
 	@$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
@@ -114,11 +114,56 @@ conformance: build-tools app-tools ## Runs the public HTTP caching suite (RUNS=3
 	$(CARGO) build --locked --profile quick
 	node tests/conformance.mjs $(CACHE_TESTS) target/quick/pacecar $(RUNS)
 
+# Real pages, data, scripts and styles: package, version, path in it, and the name that the benches show.
+CORPUS := target/bench-corpus
+CORPUS_FILES := \
+	mdn-data@2.12.2,css/functions.json,functions.json \
+	world-atlas@2.0.2,countries-110m.json,countries-110m.json \
+	mdn-data@2.12.2,css/properties.json,properties.json \
+	html5-boilerplate@9.0.1,dist/index.html,index.html \
+	reveal.js@5.1.0,demo.html,demo.html \
+	npm@10.9.0,docs/output/using-npm/config.html,config.html \
+	jquery@3.7.1,dist/jquery.min.js,jquery.min.js \
+	react-dom@19.0.0,cjs/react-dom-client.production.js,react-dom.js \
+	bootstrap@5.3.8,dist/css/bootstrap.min.css,bootstrap.min.css
+ROUNDS ?= 11
+
+bench: build-tools bench-tools $(CORPUS)/.complete ## Measures the codings, and nginx beside them (ROUNDS=11)
+	@python3 benches/nginx.py $(CORPUS) $(ROUNDS)
+	$(CARGO) bench --locked --bench compression
+
+$(CORPUS)/.complete: $(firstword $(MAKEFILE_LIST)) | bench-tools
+	@rm -rf $(CORPUS)
+	mkdir -p $(CORPUS)
+	packed=$$(mktemp -d)
+	trap 'rm -rf "$$packed"' EXIT
+	for file in $(CORPUS_FILES); do
+		IFS=, read -r package path name <<<"$$file"
+		[ -e "$$packed/$$package.tgz" ] || mv "$$packed/$$(cd "$$packed" && npm pack --silent "$$package")" "$$packed/$$package.tgz"
+		tar -xzOf "$$packed/$$package.tgz" "package/$$path" >"$(CORPUS)/$$name"
+	done
+	touch $@
+
+# Debian starts nginx as a service, too, where there are services.
+bench-tools:
+	@$(INSTALL)
+	command -v python3 >/dev/null || install python3
+	command -v npm >/dev/null || install nodejs npm
+	command -v nginx >/dev/null || install nginx
+
 # pingora compiles C code, and Rust links with the C compiler.
 build-tools:
 	@$(INSTALL)
 	command -v cmake >/dev/null || install cmake
 	command -v cc >/dev/null || install build-essential
+
+# Decoders of others, which the tests of ours are held against.
+codec-tools:
+	@$(INSTALL)
+	command -v python3 >/dev/null || install python3
+	command -v gzip >/dev/null || install gzip
+	command -v brotli >/dev/null || install brotli
+	command -v zstd >/dev/null || install zstd
 
 # What the real apps and clients of the tests stand on.
 app-tools:

@@ -80,7 +80,8 @@ fn build(config: &Config) -> Arc<State> {
     Arc::new(State {
         cache: Cache::new(config.cache.clone()),
         keyed: KeyedCache::new(config.keyed.clone(), fastrand::u64(..)),
-        compression: Compression::new(Default::default()),
+        compression: Compression::new(config.compression.clone()),
+        cache_headers: ArcSwap::from_pointee(config.cache_headers.clone()),
         routes: ArcSwap::from_pointee(config.routes.clone()),
         profiler: Profiler::new(config.profile.clone()),
         traffic: Traffic::default(),
@@ -221,7 +222,8 @@ impl Reloader {
     fn take_up(&mut self, mut wanted: Config) -> Result<(), String> {
         let kept = keep_until_restart(&self.running, &mut wanted);
         // Before the front: its new engine takes these up.
-        self.state.compression.reload(Default::default());
+        self.state.compression.reload(wanted.compression.clone());
+        self.state.cache_headers.store(Arc::new(wanted.cache_headers.clone()));
         self.front.reload(wanted.server.clone(), wanted.routes.clone())?;
         self.state.cache.reload(wanted.cache.clone());
         self.state.profiler.reload(&wanted.profile);

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use crate::{
     cache::{Cache, keyed::KeyedCache},
+    cache_headers,
     compress::Compression,
     profile::Profiler,
     route::Route,
@@ -24,6 +25,8 @@ pub struct State {
     pub keyed: KeyedCache,
     /// What is coded, and what came of it.
     pub compression: Compression,
+    /// What clients are told about keeping an answer.
+    pub cache_headers: ArcSwap<cache_headers::Settings>,
     /// The routes in force.
     pub routes: ArcSwap<Vec<Route>>,
     /// Timings per endpoint.

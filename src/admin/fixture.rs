@@ -37,6 +37,7 @@ pub(super) fn state_with(keyed: keyed::Settings) -> Arc<State> {
         cache: Cache::new(cache::Settings::default()),
         keyed: KeyedCache::new(keyed, 0xabc),
         compression: Compression::new(compress::Settings::default()),
+        cache_headers: Default::default(),
         routes: Default::default(),
         profiler: Profiler::new(profile::Settings::default()),
         traffic: Traffic::default(),

@@ -1,26 +1,19 @@
 //! Cache headers for clients, where the origin sent none: edits of the client's copy, never of what is stored.
+//!
+//! `names` knows files whose names carry a hash of their content, `decision` which words a response is given, `etag`
+//! the validator of one that has none.
 
+mod decision;
+mod etag;
 mod names;
 mod settings;
 
+pub use decision::{Asked, Kind, edit};
+pub use etag::{etag, wants_etag};
 pub use names::{fits, has_content_hash};
 pub use settings::{Mode, Settings};
-pub struct Asked<'a> {
-    pub method: &'a http::Method,
-    pub path: &'a [u8],
-    pub personal: bool,
-}
-pub fn edit(
-    _: &mut crate::header::edits::Edits,
-    _: &Asked<'_>,
-    _: &crate::header::ResponseHead,
-    _: Option<crate::route::Class>,
-    _: &Settings,
-) {
-}
-pub fn etag(_: &[u8]) -> Vec<u8> {
-    vec![]
-}
-pub fn wants_etag(_: &Asked<'_>, _: &crate::header::ResponseHead, _: &Settings) -> bool {
-    false
-}
+
+#[cfg(test)]
+mod decision_tests;
+#[cfg(test)]
+mod names_tests;

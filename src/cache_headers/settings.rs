@@ -9,10 +9,16 @@ pub enum Mode {
     #[default]
     Missing,
     /// For hashed names and for routes with a class, also in place of what the origin sent, unless that forbids to keep
-    /// or to share the response.
+    /// the response, to share it, or to use it without a question.
     Override,
     /// Not at all.
     Never,
+}
+
+impl Mode {
+    /// Every choice with its word in the configuration.
+    pub const WORDS: [(&str, Self); 3] =
+        [("missing", Self::Missing), ("override", Self::Override), ("never", Self::Never)];
 }
 
 /// The settings of `[cache_headers]`.

@@ -65,6 +65,16 @@ impl Stream {
     }
 }
 
+/// Memory that a streamed encoder at the default level holds at most, in bytes. Most of it is tables of the back end, which
+/// higher levels make larger: Brotli 10 and 11 take 10 MiB.
+pub const fn max_encoder_bytes(coding: Coding) -> usize {
+    match coding {
+        Coding::Gzip | Coding::Deflate => 400 << 10,
+        Coding::Zstd => 1400 << 10,
+        Coding::Br => 2800 << 10,
+    }
+}
+
 /// Why nothing more can be coded.
 const ENDED: Failed = Failed("the stream has failed or ended before");
 /// Output of up to this many bytes is collected without memory being asked for.

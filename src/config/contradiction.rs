@@ -35,6 +35,7 @@ pub(super) fn all(file: &File, config: Option<&Config>) -> Vec<Problem> {
     problems.extend(file.server.upstream_ca.as_ref().and_then(|ca| pem(ca, &CERTIFICATE, "certificate")));
     problems.extend(file.server.tls.cert.as_ref().and_then(|cert| pem(cert, &CERTIFICATE, "certificate")));
     problems.extend(file.server.tls.key.as_ref().and_then(|key| pem(key, &PRIVATE_KEY, "private key")));
+    problems.extend(file.compression.contradictions());
     routes(&file.routes, &mut problems);
     problems
 }

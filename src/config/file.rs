@@ -8,10 +8,12 @@ use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
 use super::address;
+use super::delivery::{self, CacheHeaders, Compression};
 use super::problem::{Fault, Given, Place, Problem};
 use super::section::{Document, Section, size};
 use crate::{
     header::{fields::is_token, refusal::MAX_HEADERS},
+    route::Class,
     server::{
         Upstream,
         access_log::{Format, Which},
@@ -19,13 +21,13 @@ use crate::{
 };
 
 const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
 
 /// Longer than a millisecond, so that nothing is over before it begins; shorter than a day, after which nobody waits.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
 /// A year was the longest lifetime that HTTP/1.1 once allowed (RFC 2616 §14.21); ten leave room.
-const LIFETIME: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3650 * 86_400);
+pub(super) const LIFETIME: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3650 * 86_400);
 /// For this long at most an uncacheable URL is left alone: its origin may change its mind.
 const MARKER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
 /// Not so often that it is all that is done, and often enough to be noticed within a day.
@@ -54,6 +56,8 @@ pub(super) struct File {
     pub(super) server: Server,
     pub(super) admin_listen: Option<Given<SocketAddr>>,
     pub(super) cache: Cache,
+    pub(super) compression: Compression,
+    pub(super) cache_headers: CacheHeaders,
     pub(super) routes: Vec<Route>,
     pub(super) profile: Profile,
     pub(super) tasks_store: Option<Given<PathBuf>>,
@@ -156,6 +160,8 @@ pub(super) struct Route {
     pub(super) stale_if_error: Option<Given<Duration>>,
     pub(super) cache: Option<Given<bool>>,
     pub(super) public: Option<Given<bool>>,
+    pub(super) compress: Option<Given<bool>>,
+    pub(super) class: Option<Given<Class>>,
 }
 
 /// `[profile]`.
@@ -197,6 +203,8 @@ impl File {
             server: Server::read(root.section("server")),
             admin_listen: admin_listen(root.section("admin")),
             cache: Cache::read(root.section("cache")),
+            compression: Compression::read(root.section("compression")),
+            cache_headers: CacheHeaders::read(root.section("cache_headers")),
             routes: routes(&mut root),
             profile: Profile::read(root.section("profile")),
             tasks_store: tasks_store(root.section("tasks")),
@@ -340,9 +348,23 @@ fn route(mut section: Section<'_>) -> Option<Route> {
     let stale_while_revalidate = section.duration("stale_while_revalidate", LIFETIME);
     let stale_if_error = section.duration("stale_if_error", LIFETIME);
     let (cache, public) = (section.boolean("cache"), section.boolean("public"));
+    let (compress, class) = (section.boolean("compress"), section.text("class", delivery::class));
     let line = section.line();
     section.finish();
-    Some(Route { line, name, path: path?, methods, ttl, stale_while_revalidate, stale_if_error, cache, public })
+    let path = path?;
+    Some(Route {
+        line,
+        name,
+        path,
+        methods,
+        ttl,
+        stale_while_revalidate,
+        stale_if_error,
+        cache,
+        public,
+        compress,
+        class,
+    })
 }
 
 fn admin_listen(mut section: Section<'_>) -> Option<Given<SocketAddr>> {
@@ -365,7 +387,7 @@ fn max_bytes(value: &DeValue<'_>) -> Result<MaxBytes, Fault> {
 }
 
 /// The choice that has this word.
-fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
+pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
     words.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice)
 }
 

@@ -6,6 +6,9 @@
 
 mod address;
 mod contradiction;
+mod delivery;
+#[cfg(test)]
+mod delivery_tests;
 mod file;
 mod memory;
 mod print;
@@ -27,7 +30,7 @@ use file::{File, List, MaxBytes};
 use problem::{Fault, Place, Problem};
 pub use problem::{Given, Problems};
 
-use crate::{admin, cache, profile, route, server};
+use crate::{admin, cache, cache_headers, compress, profile, route, server};
 
 /// A longer file is not a configuration: reading it whole would only cost memory.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -43,6 +46,10 @@ pub struct Config {
     pub cache: cache::Settings,
     /// `[cache.keyed]`.
     pub keyed: cache::keyed::Settings,
+    /// `[compression]`.
+    pub compression: compress::Settings,
+    /// `[cache_headers]`.
+    pub cache_headers: cache_headers::Settings,
     /// `[[route]]`, in the order of the file; the first match counts.
     pub routes: Vec<route::Route>,
     /// `[profile]`.
@@ -125,6 +132,8 @@ impl Config {
             admin: admin::Settings { listen: or(&file.admin_listen, admin::Settings::default().listen) },
             cache: cache_settings(&file.cache, auto),
             keyed: keyed_settings(&file.cache.keyed),
+            compression: file.compression.settings(),
+            cache_headers: file.cache_headers.settings(),
             routes: file.routes.iter().map(route_settings).collect(),
             profile,
             tasks: Tasks { store: given(&file.tasks_store) },
@@ -271,7 +280,8 @@ fn route_settings(file: &file::Route) -> route::Route {
             public: or(&file.public, default.public),
             stale_while_revalidate: given(&file.stale_while_revalidate),
             stale_if_error: given(&file.stale_if_error),
-            ..route::Policy::default()
+            compress: or(&file.compress, default.compress),
+            class: given(&file.class),
         },
     }
 }

@@ -8,9 +8,10 @@ use std::{
 };
 
 use super::Config;
+use super::delivery::CLASSES;
 use super::problem::quote;
 use crate::{
-    cache, profile, route,
+    cache, cache_headers, compress, profile, route,
     server::{
         self,
         access_log::{Format, Which},
@@ -33,6 +34,8 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
     write_cache(&config.cache, out)?;
     let cache::keyed::Settings { max_entries, max_bytes } = config.keyed;
     writeln!(out, "\n[cache.keyed]\nmax_entries = {max_entries}\nmax_bytes = {}", units::show_size(max_bytes))?;
+    write_compression(&config.compression, out)?;
+    write_cache_headers(&config.cache_headers, out)?;
     let profile::Settings { slow, max_endpoints } = &config.profile;
     writeln!(out, "\n[profile]\nslow = {}\nmax_endpoints = {max_endpoints}", time(*slow))?;
     writeln!(out, "\n[tasks]")?;
@@ -92,13 +95,37 @@ fn write_cache(cache: &cache::Settings, out: &mut String) -> fmt::Result {
     writeln!(out, "purge_allow = {}", list(cache.purge_allow.iter().map(|net| net.to_string())))
 }
 
+fn write_compression(compression: &compress::Settings, out: &mut String) -> fmt::Result {
+    writeln!(
+        out,
+        "\n[compression]\ncodings = {}",
+        list(compression.codings.iter().map(|coding| coding.name().into()))
+    )?;
+    writeln!(out, "min_bytes = {}", units::show_size(compression.min_bytes))?;
+    writeln!(out, "gzip_level = {}\nbrotli_level = {}", compression.gzip_level, compression.brotli_level)?;
+    writeln!(out, "zstd_level = {}", compression.zstd_level)?;
+    writeln!(out, "types = {}", list(compression.types.iter().cloned()))?;
+    writeln!(out, "skip_private = {}", compression.skip_private)?;
+    writeln!(out, "recode_cpu_percent = {}", compression.recode_cpu_percent)
+}
+
+fn write_cache_headers(cache_headers: &cache_headers::Settings, out: &mut String) -> fmt::Result {
+    let cache_headers::Settings { mode, hashed_max_age, static_max_age, api_max_age, monitoring_max_age } =
+        cache_headers;
+    writeln!(out, "\n[cache_headers]\nmode = {}", word(*mode, &cache_headers::Mode::WORDS))?;
+    writeln!(out, "hashed_max_age = {}\nstatic_max_age = {}", time(*hashed_max_age), time(*static_max_age))?;
+    writeln!(out, "api_max_age = {}\nmonitoring_max_age = {}", time(*api_max_age), time(*monitoring_max_age))
+}
+
 fn write_route(route: &route::Route, out: &mut String) -> fmt::Result {
     writeln!(out, "\n[[route]]\nname = {}\nmatch = {}", quote(&route.name), quote(&route.path))?;
     writeln!(out, "methods = {}", list(route.methods.iter().map(|method| method.to_string())))?;
     optional(out, "ttl", route.policy.ttl.map(time))?;
     optional(out, "stale_while_revalidate", route.policy.stale_while_revalidate.map(time))?;
     optional(out, "stale_if_error", route.policy.stale_if_error.map(time))?;
-    writeln!(out, "cache = {}\npublic = {}", route.policy.cache, route.policy.public)
+    writeln!(out, "cache = {}\npublic = {}", route.policy.cache, route.policy.public)?;
+    writeln!(out, "compress = {}", route.policy.compress)?;
+    optional(out, "class", route.policy.class.map(|class| word(class, &CLASSES)))
 }
 
 /// TOML has no word for "none": such a key is left to its default, and named in a comment.
@@ -113,11 +140,11 @@ fn time(duration: Duration) -> String {
     quote(&units::show_duration(duration))
 }
 
-/// Paths come from TOML, which is UTF-8: nothing is lost here.
 fn word<T: PartialEq>(choice: T, words: &[(&str, T)]) -> String {
     words.iter().find(|(_, known)| *known == choice).map(|(word, _)| quote(word)).unwrap_or_default()
 }
 
+/// Paths come from TOML, which is UTF-8: nothing is lost here.
 fn path(path: &Path) -> String {
     quote(&path.to_string_lossy())
 }

@@ -187,6 +187,11 @@ pub(super) enum Fault {
     Network,
     AccessLog,
     LogFormat,
+    /// A content coding that is not made here.
+    Coding,
+    MediaType,
+    CacheHeaders,
+    Class,
     Cookie,
     /// A name that no header field has.
     FieldName,
@@ -208,6 +213,10 @@ pub(super) enum Fault {
     NoEffect {
         with: &'static str,
     },
+    /// Occurs when a list has something twice of which there is only one.
+    Repeated,
+    /// Occurs when the type of bodies that are never coded is to be coded; why they are not.
+    NeverCoded(&'static str),
     /// Occurs when two routes have one name; the line of the first.
     TakenName {
         line: usize,
@@ -273,6 +282,12 @@ impl fmt::Display for Fault {
             Fault::Network => f.write_str("expected an address or a network such as \"10.0.0.0/8\""),
             Fault::AccessLog => f.write_str("expected \"errors\", \"all\" or \"off\""),
             Fault::LogFormat => f.write_str("expected \"json\" or \"combined\""),
+            Fault::Coding => f.write_str("expected \"zstd\", \"br\", \"gzip\" or \"deflate\""),
+            Fault::MediaType => f.write_str(
+                "expected a media type without parameters, such as \"application/json\", \"text/*\" or \"*+json\"",
+            ),
+            Fault::CacheHeaders => f.write_str("expected \"missing\", \"override\" or \"never\""),
+            Fault::Class => f.write_str("expected \"static\", \"api\", \"monitoring\" or \"health\""),
             Fault::FieldName => write!(f, "expected the name of a header field, such as \"cdn-cache-control\""),
             Fault::Cookie => {
                 f.write_str("expected a cookie's name, with or without a \"*\" at its end, such as \"_ga*\"")
@@ -290,6 +305,8 @@ impl fmt::Display for Fault {
             Fault::TooMany(most) => write!(f, "expected at most {most} of them"),
             Fault::Above { key, limit } => write!(f, "expected at most {key}, which is {limit}"),
             Fault::NoEffect { with } => write!(f, "has no effect with {with}"),
+            Fault::Repeated => f.write_str("expected only once in the list"),
+            Fault::NeverCoded(why) => write!(f, "has no effect: it is never coded, since {why}"),
             Fault::TakenName { line } => {
                 write!(f, "expected a name of its own: the route of line {line} has this one")
             }

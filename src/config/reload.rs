@@ -80,6 +80,11 @@ mod tests {
         wanted.server.timeouts.read *= 2;
         wanted.cache.ignore_cookies.clear();
         wanted.server.max_connections += 1;
+        wanted.compression.codings.clear();
+        wanted.compression.types.clear();
+        wanted.compression.gzip_level += 1;
+        wanted.cache_headers.mode = crate::cache_headers::Mode::Never;
+        wanted.cache_headers.api_max_age *= 2;
         let allowed = wanted.clone();
         assert_eq!(keep_until_restart(&running, &mut wanted), Vec::<&str>::new());
         wanted.server.listen.clear();

@@ -7,6 +7,7 @@ use std::{collections::BTreeSet, fs, time::Duration};
 use http::Method;
 use proptest::prelude::*;
 
+use super::delivery::CLASSES;
 use super::problem::{Fault, Place};
 use super::*;
 
@@ -157,15 +158,17 @@ refuses! {
         "proxy.toml:2: profile.colour: unknown key; [profile] takes slow, max_endpoints";
     an_unknown_key_in_a_route: "[[route]]\nmatch = \"/\"\ntls = \"5s\"\nmath = \"/\"" =>
         "proxy.toml:3: route.tls: unknown key; [[route]] takes name, match, methods, ttl, stale_while_revalidate, \
-         stale_if_error, cache, public\n\
+         stale_if_error, cache, public, compress, class\n\
          proxy.toml:4: route.math: unknown key; did you mean \"match\"?";
     an_unknown_key_of_the_file: "mode = \"on\"" =>
-        "proxy.toml:1: mode: unknown key; the file takes server, admin, cache, route, profile, tasks";
+        "proxy.toml:1: mode: unknown key; the file takes server, admin, cache, compression, \
+         cache_headers, route, profile, tasks";
     an_unknown_key_in_quotes: "[tasks]\n\"a\\nb\" = 1" =>
         "proxy.toml:2: tasks.\"a\\u000Ab\": unknown key; [tasks] takes store";
     an_unknown_section: "[cahce]" => "proxy.toml:1: cahce: unknown section; did you mean \"cache\"?";
     an_unknown_section_far_from_all: "[[listener]]" =>
-        "proxy.toml:1: listener: unknown section; the file takes server, admin, cache, route, profile, tasks";
+        "proxy.toml:1: listener: unknown section; the file takes server, admin, cache, compression, \
+         cache_headers, route, profile, tasks";
     an_unknown_section_within: "[server.timeout]\nread = \"1s\"" =>
         "proxy.toml:1: server.timeout: unknown section; did you mean \"timeouts\"?";
     a_value_for_a_section: "cache = true" =>
@@ -254,7 +257,7 @@ fn what_is_said_is_believed() {
          [cache]\nmax_bytes = \"4MiB\"\ndefault_ttl = \"1m30s\"\n\
          [cache.keyed]\nmax_entries = 7\nmax_bytes = \"1MiB\"\n\
          [[route]]\nmatch = \"/a\"\nmethods = \"GET\"\nttl = \"7d\"\npublic = true\n\
-         stale_while_revalidate = \"30s\"\nstale_if_error = \"1d\"\n\
+         stale_while_revalidate = \"30s\"\nstale_if_error = \"1d\"\ncompress = false\nclass = \"static\"\n\
          [tasks]\nstore = \"tasks\"",
     );
     assert_eq!(config.server.listen, ["127.0.0.1:80".parse().unwrap(), "[::1]:80".parse().unwrap()]);
@@ -272,6 +275,8 @@ fn what_is_said_is_believed() {
         public: true,
         stale_while_revalidate: Some(Duration::from_secs(30)),
         stale_if_error: Some(Duration::from_secs(86_400)),
+        compress: false,
+        class: Some(route::Class::Static),
         ..route::Policy::default()
     };
     let route = route::Route { name: "/a".into(), path: "/a".into(), methods: vec![Method::GET], policy };
@@ -310,7 +315,23 @@ fn tls(dir: &Path) -> String {
 
 #[test]
 fn the_shipped_file_says_the_defaults() {
-    assert_eq!(accepted(SHIPPED), Config::default());
+    let routes = accepted(SHIPPED).routes;
+    assert_eq!(accepted(SHIPPED), Config { routes, ..Config::default() });
+}
+
+#[test]
+fn the_shipped_routes_say_a_class_and_no_more() {
+    let routes = accepted(SHIPPED).routes;
+    let paths: Vec<_> = routes.iter().map(|route| (route.path.as_str(), route.policy.class)).collect();
+    let (health, monitoring) = (Some(route::Class::Health), Some(route::Class::Monitoring));
+    assert_eq!(paths, [("/health", health), ("/healthz", health), ("/metrics", monitoring)]);
+    for route in routes {
+        assert_eq!(route.policy, route::Policy { class: route.policy.class, ..route::Policy::default() });
+    }
+    // The others are ready to be switched on.
+    for class in CLASSES.map(|(word, _)| word) {
+        assert!(shipped_with_every_key().contains(&format!("name = {class:?}\n")) || class == "monitoring", "{class}");
+    }
 }
 
 /// Lines such as `#host = ...` are keys, and the rest of the comments prose.
@@ -355,8 +376,18 @@ fn the_printed_configuration_names_the_keys_without_a_value() {
 
 /// Every key that a file may have, learnt from what is said about one that it may not have.
 fn known_keys() -> BTreeSet<String> {
-    const SECTIONS: [&str; 8] =
-        ["server", "server.tls", "server.timeouts", "admin", "cache", "cache.keyed", "profile", "tasks"];
+    const SECTIONS: [&str; 10] = [
+        "server",
+        "server.tls",
+        "server.timeouts",
+        "admin",
+        "cache",
+        "cache.keyed",
+        "compression",
+        "cache_headers",
+        "profile",
+        "tasks",
+    ];
     let sections = SECTIONS.map(|section| format!("[{section}]\nzzzzzz = 1\n")).concat();
     let (_, problems) = File::parse(format!("zzzzzz = 1\n{sections}[[route]]\nzzzzzz = 1").as_bytes());
     let mut keys = BTreeSet::new();

@@ -23,7 +23,7 @@ impl Engine {
     ) -> ClientCopy {
         let mut edits = Edits::default();
         let asked = Asked { method: &request.method, path: request.path(), personal };
-        let settings = &cache_headers::Settings::default();
+        let settings = &self.cache_headers;
         cache_headers::edit(&mut edits, &asked, head, rule.policy.class, settings);
         if let Some(body) = body.filter(|_| cache_headers::wants_etag(&asked, head, settings)) {
             edits.add("ETag", cache_headers::etag(body));

@@ -55,7 +55,7 @@ use std::{sync::Arc, time::Instant};
 
 use crate::{
     cache::{Asker, Bypass, Entry, Key, Lookup, Missed, Outcome, Stale, policy, status::CacheStatus},
-    compress,
+    cache_headers, compress,
     header::{Framing, RequestHead, refusal::Refusal},
     profile::{self, Sample},
     route::{self, Policy, Route},
@@ -90,6 +90,7 @@ pub(crate) struct Engine {
     flights: Arc<Flights>,
     coders: Coders,
     compression: Arc<compress::Settings>,
+    cache_headers: Arc<cache_headers::Settings>,
     log: Option<Arc<AccessLog>>,
 }
 
@@ -144,6 +145,7 @@ impl Engine {
     fn new(common: &Common, log: Option<Arc<AccessLog>>, settings: Settings, routes: Vec<Route>) -> Self {
         let Common { state, flights, coders, signature } = common.clone();
         let compression = state.compression.settings();
+        let cache_headers = state.cache_headers.load_full();
         coders.recoder.limit(compression.recode_cpu_percent);
         let sending = Sending {
             host: settings.host.clone(),
@@ -160,7 +162,19 @@ impl Engine {
             })
             .collect();
         let origin = Origin::new(&settings, &state.traffic);
-        Self { origin, flights, coders, compression, log, sending, settings, routes: Arc::new(routes), rules, state }
+        Self {
+            origin,
+            flights,
+            coders,
+            compression,
+            cache_headers,
+            log,
+            sending,
+            settings,
+            routes: Arc::new(routes),
+            rules,
+            state,
+        }
     }
 
     /// Whether a well-formed request may go on.

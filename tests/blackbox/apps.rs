@@ -20,6 +20,9 @@ use crate::common::{App, PATIENCE, Upstream, within};
 
 /// Fields that differ between a direct answer and one through the sidecar: those of the connection, those that the
 /// sidecar adds, and the time.
+/// Settings with which bodies and cache headers go on as the app sends them.
+pub(crate) const UNTOUCHED: &str = "[compression]\ncodings = []\n[cache_headers]\nmode = \"never\"\n";
+
 pub(crate) const OUR_FIELDS: [&str; 8] =
     ["connection", "keep-alive", "date", "via", "age", "cache-status", "x-request-id", "transfer-encoding"];
 

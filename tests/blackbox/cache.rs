@@ -433,7 +433,7 @@ async fn coding_goes_only_to_those_who_accept_it() {
         _ => ok("plain").header("Cache-Control", "max-age=60"),
     };
     let origin = Origin::new().route("/", script).start().await;
-    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).config("[compression]\ncodings = []").start().await;
     let coded = || get("/").header("Accept-Encoding", "gzip");
     sidecar.send(coded()).await.assert_cache("miss").assert_body("coded");
     sidecar.send(coded()).await.assert_cache("hit").assert_body("coded");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use crate::{
-    apps::{OUR_FIELDS, Program, node, python, run, source},
+    apps::{OUR_FIELDS, Program, UNTOUCHED, node, python, run, source},
     common::{Sidecar, noise},
 };
 
@@ -60,8 +60,9 @@ fn cases() -> Vec<Value> {
     ]
 }
 
-/// Runs a client before the app itself and, for each protocol, before a sidecar of its own.
-async fn compare(client: impl Fn() -> Command, protocols: &[Protocol], leave_out: &[(&str, &str)]) {
+/// Runs a client before the app itself and, for each protocol, before sidecars of its own: one that lets everything be,
+/// and one with the defaults, whose codings the client is to undo if it `decodes` at all.
+async fn compare(client: impl Fn() -> Command, protocols: &[Protocol], leave_out: &[(&str, &str)], decodes: bool) {
     let express = Program::express();
     let mut upload = NamedTempFile::new().unwrap();
     upload.write_all(&noise(5_000_000)).unwrap();
@@ -78,15 +79,23 @@ async fn compare(client: impl Fn() -> Command, protocols: &[Protocol], leave_out
             direct.insert(protocol.direct, run(client(), &job(&app, protocol.direct, None)).await);
         }
         let expected = &direct[protocol.direct];
-        let sidecar = Sidecar::in_front_of(&express).tls().start().await;
-        let (base, ca) = match protocol.tls {
-            true => (format!("https://localhost:{}", sidecar.tls_addr().port()), Some(sidecar.certificate())),
-            false => (format!("http://{}", sidecar.addr()), None),
+        let ask = async |config: &str| {
+            let sidecar = Sidecar::in_front_of(&express).config(config).tls().start().await;
+            let (base, ca) = match protocol.tls {
+                true => (format!("https://localhost:{}", sidecar.tls_addr().port()), Some(sidecar.certificate())),
+                false => (format!("http://{}", sidecar.addr()), None),
+            };
+            let job = job(&base, protocol.name, ca.as_deref());
+            let found = run(client(), &job).await;
+            (job, found)
         };
-        let job = job(&base, protocol.name, ca.as_deref());
-        let found = run(client(), &job).await;
+        let (job, found) = ask(UNTOUCHED).await;
         for case in job["cases"].as_array().expect("a list") {
             assert_same(protocol, case, &expected["answers"], &found["answers"]);
+        }
+        if decodes {
+            let (_, found) = ask("").await;
+            assert_same_content(protocol, &expected["answers"], &found["answers"]);
         }
         let connections = |told: &Value| told["connections"].as_u64();
         assert!(
@@ -96,6 +105,18 @@ async fn compare(client: impl Fn() -> Command, protocols: &[Protocol], leave_out
             found["connections"],
             expected["connections"]
         );
+    }
+}
+
+/// What people see is the same, whatever coding it came in.
+fn assert_same_content(protocol: &Protocol, expected: &Value, found: &Value) {
+    for (name, expected) in expected.as_object().expect("an object") {
+        let Some(found) = found.get(name) else { continue };
+        for (expected, found) in expected.as_array().into_iter().flatten().zip(found.as_array().into_iter().flatten()) {
+            for part in ["status", "path", "bytes", "sha256"] {
+                assert_eq!(found[part], expected[part], "{part} of {}, {name}:\n{found:#}", protocol.name);
+            }
+        }
     }
 }
 
@@ -159,13 +180,13 @@ async fn curl_is_answered_the_same() {
     ];
     // HTTP/1.0 has no chunks, and curl 7.88 cannot use a connection with prior knowledge again, whatever the server.
     let leave_out = [("http/1.0", "upload in chunks"), ("h2c", "redirect followed")];
-    compare(|| python("clients", script("curl.py")), &protocols, &leave_out).await;
+    compare(|| python("clients", script("curl.py")), &protocols, &leave_out, true).await;
 }
 
 #[tokio::test]
 async fn requests_is_answered_the_same() {
     let protocols = [plain("http/1.1", "http/1.1", Some("1.1")), encrypted("http/1.1", "http/1.1", Some("1.1"))];
-    compare(|| python("clients", script("requests_client.py")), &protocols, &[]).await;
+    compare(|| python("clients", script("requests_client.py")), &protocols, &[], true).await;
 }
 
 #[tokio::test]
@@ -175,18 +196,19 @@ async fn httpx_is_answered_the_same() {
         encrypted("http/1.1", "http/1.1", Some("1.1")),
         encrypted("h2", "http/1.1", Some("2")),
     ];
-    compare(|| python("clients", script("httpx_client.py")), &protocols, &[]).await;
+    compare(|| python("clients", script("httpx_client.py")), &protocols, &[], true).await;
 }
 
 #[tokio::test]
 async fn fetch_of_undici_is_answered_the_same() {
     let protocols = [plain("fetch", "fetch", None), encrypted("fetch", "fetch", None), encrypted("h2", "fetch", None)];
-    compare(|| node("clients", script("undici.cjs")), &protocols, &[]).await;
+    compare(|| node("clients", script("undici.cjs")), &protocols, &[], true).await;
 }
 
 #[tokio::test]
 async fn pipelining_undici_is_answered_the_same() {
     // A pool follows no redirects.
     let leave_out = [("pipelining", "redirect followed")];
-    compare(|| node("clients", script("undici.cjs")), &[plain("pipelining", "pipelining", None)], &leave_out).await;
+    compare(|| node("clients", script("undici.cjs")), &[plain("pipelining", "pipelining", None)], &leave_out, false)
+        .await;
 }

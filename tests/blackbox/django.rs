@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use crate::{
-    apps::{OUR_FIELDS, Program, assert_websocket, installed, source},
+    apps::{OUR_FIELDS, Program, UNTOUCHED, assert_websocket, installed, source},
     common::{Answer, Client, Sidecar, get, head, noise, post},
 };
 
@@ -71,7 +71,7 @@ async fn pages_for_everybody_are_hits_the_second_time() {
 async fn answers_equal_the_direct_ones() {
     for server in SERVERS {
         let django = server();
-        let sidecar = Sidecar::in_front_of(&django).start().await;
+        let sidecar = Sidecar::in_front_of(&django).config(UNTOUCHED).start().await;
         let mut direct = Client::connect(django.address).await;
         // The same Host in both, since Django builds it into some answers.
         let named = |request: crate::common::Request| request.header("Host", "shop.test");

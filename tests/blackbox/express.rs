@@ -1,14 +1,14 @@
 //! A real app: Express with its compression middleware, an event stream and WebSockets (`tests/apps/express`).
 
 use crate::{
-    apps::{Program, assert_websocket},
+    apps::{Program, UNTOUCHED, assert_websocket},
     common::{Answer, Client, Sidecar, get, post},
 };
 
 #[tokio::test]
 async fn compressed_and_plain_representations_are_not_mixed_up() {
     let express = Program::express();
-    let sidecar = Sidecar::in_front_of(&express).start().await;
+    let sidecar = Sidecar::in_front_of(&express).config(UNTOUCHED).start().await;
     let ask = |accepted: &str| get("/prices.json").header("Host", "shop.test").header("Accept-Encoding", accepted);
     let mut bodies = Vec::new();
     for round in ["miss", "hit"] {

@@ -18,14 +18,14 @@ type Key = (Format, u32);
 
 /// 340 KiB each.
 static STREAMS: Pool<Key, Compress> = Pool::new(4);
-/// Up to 700 KiB each, the nearly optimal levels left out.
+/// Up to 330 KiB each, the nearly optimal levels left out.
 static WHOLE: Pool<i32, Compressor> = Pool::new(4);
 
 /// The window of deflate, as its base-2 logarithm: its largest.
 const WINDOW_LOG: u8 = 15;
 /// Room for output that is made at a time; more than the six bytes below which zlib would repeat the mark of a flush.
 const ROOM: usize = 8 << 10;
-/// From this level on libdeflate parses nearly optimally, with 9 MB of memory.
+/// From this level on libdeflate parses nearly optimally, with megabytes of memory.
 const NEARLY_OPTIMAL: i32 = 10;
 /// libdeflate's best level.
 const BEST: i32 = 12;
@@ -110,7 +110,7 @@ pub(super) fn whole(format: Format, effort: Effort, level: u32, body: &[u8]) -> 
     Ok(out)
 }
 
-/// The level of libdeflate for a level of gzip.
+/// The level of libdeflate for a level of gzip: the same number makes bodies no larger than zlib's, in half the time.
 fn of_libdeflate(level: u32) -> i32 {
     i32::try_from(level.clamp(1, 9)).unwrap_or(9)
 }

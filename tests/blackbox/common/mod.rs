@@ -3,6 +3,7 @@
 
 mod answer;
 mod client;
+mod codings;
 mod gate;
 mod h2;
 mod h2_origin;
@@ -19,6 +20,7 @@ use std::{fmt::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 pub(crate) use self::{
     answer::{Answer, End},
     client::Client,
+    codings::{decoded_by_others, text},
     gate::Gate,
     h2::H2,
     h2_origin::{H2Answer, H2Origin},
