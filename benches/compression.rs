@@ -1,14 +1,15 @@
 //! What the codings cost and gain on real files: CPU time, of this thread, not time on the clock.
 //!
 //! `cargo bench --bench compression` has Criterion measure each coding at each level on each file of the corpus, whole and
-//! streamed. `… -- --figures FILE` prints one JSON line per coding and way at the default levels, for `nginx.py`, which sets
-//! them against nginx. `make bench` fetches the corpus and runs both.
+//! streamed. `… -- --figures` reads paths of files, a line each, and answers with one line of JSON: an array of the figures
+//! of each coding and way at the default levels. It is for `nginx.py`, which sets them against nginx. `make bench` fetches the corpus and runs both.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on should stop where it is")]
 
 use std::{
     env, fs,
     hint::black_box,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -25,13 +26,14 @@ use pacecar::{
     header::coding::Coding,
 };
 use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Value, json};
 
 /// Where `make bench` puts the files.
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench-corpus");
 /// As many bytes reach a streamed encoder at a time: what a proxy reads from an origin at once.
 const PART_BYTES: usize = 16 << 10;
 /// A figure is the mean over as many repetitions as code this many bytes.
-const BYTES_AT_A_TIME: usize = 1_000_000;
+const BYTES_AT_A_TIME: usize = 2_000_000;
 /// Slower ways are measured by Criterion on smaller files only, so that a run takes minutes.
 const MAX_SLOW_BYTES: usize = 128 << 10;
 
@@ -108,10 +110,10 @@ fn cpu() -> Duration {
 }
 
 fn main() {
-    let arguments: Vec<String> = env::args().collect();
-    match arguments.iter().position(|argument| argument == "--figures") {
-        Some(at) => figures(Path::new(&arguments[at + 1])),
-        None => criterion(),
+    if env::args().any(|argument| argument == "--figures") {
+        io::stdin().lines().for_each(|path| println!("{}", figures(Path::new(&path.unwrap()))));
+    } else {
+        criterion();
     }
 }
 
@@ -163,23 +165,25 @@ fn at_level(level: u8) -> Settings {
     Settings { gzip_level: level.into(), brotli_level: level.into(), zstd_level: level.into(), ..Settings::default() }
 }
 
-/// One line of JSON per coding and way, at the default levels.
-fn figures(file: &Path) {
+/// What each coding and way costs and makes of a file, at the default levels.
+fn figures(file: &Path) -> Value {
     let (body, settings) = (fs::read(file).unwrap(), Settings::default());
     let times = (BYTES_AT_A_TIME / body.len()).max(1);
-    for coding in Coding::ALL {
-        for way in Way::QUICK {
-            // The first time pays for fetching memory from the system.
-            let coded = way.code(coding, &settings, &body);
-            let begin = cpu();
-            for _ in 0..times {
-                way.code(coding, &settings, black_box(&body));
-            }
-            let took = (cpu() - begin).as_nanos() / times as u128;
-            let coder = format!("{} {}", coding.name(), way.name());
-            println!("{{\"coder\":\"{coder}\",\"cpu_ns\":{took},\"coded_bytes\":{coded}}}");
+    let figure = |(coding, way): (Coding, Way)| {
+        // The first time pays for fetching memory from the system.
+        let coded = way.code(coding, &settings, &body);
+        let begin = cpu();
+        for _ in 0..times {
+            way.code(coding, &settings, black_box(&body));
         }
-    }
+        let took = (cpu() - begin) / u32::try_from(times).unwrap();
+        json!({
+            "coder": format!("{} {}", coding.name(), way.name()),
+            "cpu_ns": took.as_nanos() as u64,
+            "coded_bytes": coded,
+        })
+    };
+    Coding::ALL.into_iter().flat_map(|coding| Way::QUICK.map(|way| (coding, way))).map(figure).collect()
 }
 
 fn corpus() -> Vec<(String, Vec<u8>)> {

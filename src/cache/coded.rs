@@ -101,8 +101,13 @@ impl Codings {
 
     /// Bytes that they take.
     pub(super) fn weight(&self) -> u64 {
-        let bytes = |coded: &ArcSwapOption<Coded>| coded.load().as_ref()?.place.as_ref().map(Place::bytes);
-        self.0.iter().filter_map(bytes).sum()
+        Coding::ALL.into_iter().map(|coding| self.weight_of(coding)).sum()
+    }
+
+    /// Bytes that one takes; 0 if it was not made.
+    pub(super) fn weight_of(&self, coding: Coding) -> u64 {
+        let coded = self.0[coding as usize].load();
+        coded.as_ref().and_then(|coded| coded.place.as_ref()).map_or(0, Place::bytes)
     }
 }
 

@@ -20,6 +20,8 @@ pub mod status;
 pub mod store;
 
 #[cfg(test)]
+mod coded_tests;
+#[cfg(test)]
 mod decisions;
 #[cfg(test)]
 mod fixture;

@@ -168,7 +168,8 @@ impl Store {
         let resource = self.resources.peek(key).filter(|resource| resource.holds(entry));
         let more = form.as_ref().map_or(0, |(head, body)| coded::weight(head, body));
         let others = resource.as_ref().map_or_else(|| entry.weight(), |resource| resource.weight(key));
-        if others + more > self.max_resource_bytes {
+        let replaced = entry.codings().weight_of(coding);
+        if others.saturating_sub(replaced) + more > self.max_resource_bytes {
             if entry.coded(coding).is_none() {
                 entry.codings().keep(coding, None, true, |bytes| self.hold(0, bytes));
             }

@@ -97,9 +97,7 @@ pub struct Decoder {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Nothing came yet.
-    Empty,
-    /// In the midst of a stream, or of one of its members.
+    /// Before the end of a stream, or of one of its members.
     Open,
     /// After the end of one.
     Ended,
@@ -107,6 +105,8 @@ enum State {
 }
 
 impl Decoder {
+    /// A decoder at the beginning of a body.
+    ///
     /// # Errors
     ///
     /// [`Malformed::NoMemory`].
@@ -125,7 +125,7 @@ impl Decoder {
             pulled: 0,
             room: Vec::new(),
             is_full: false,
-            state: State::Empty,
+            state: State::Open,
         })
     }
 

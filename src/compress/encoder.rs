@@ -13,7 +13,7 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
 
-use self::deflate::Format;
+use self::{deflate::Format, pool::Pool};
 use super::Settings;
 use crate::header::coding::Coding;
 
@@ -79,6 +79,12 @@ pub const fn max_encoder_bytes(coding: Coding) -> usize {
 const ENDED: Failed = Failed("the stream has failed or ended before");
 /// Output of up to this many bytes is collected without memory being asked for.
 const BUFFER_BYTES: usize = 16 << 10;
+
+/// Where whole bodies are coded, before they are copied to memory of their size: nobody has to hand out and clear pages for
+/// the most that might come out.
+static BUFFERS: Pool<(), Vec<u8>> = Pool::new(4);
+/// A larger one is not kept.
+const MAX_IDLE_BUFFER_BYTES: usize = 1 << 20;
 
 /// A streamed encoder.
 ///
@@ -196,15 +202,22 @@ impl Encoder {
 ///
 /// When the back end fails.
 pub fn whole(coding: Coding, effort: Effort, settings: &Settings, body: &[u8]) -> Result<(Bytes, Duration), Failed> {
-    let (coded, cpu) = timed(|| match coding {
-        Coding::Gzip => deflate::whole(Format::Gzip, effort, settings.gzip_level, body),
-        Coding::Deflate => deflate::whole(Format::Zlib, effort, settings.gzip_level, body),
-        Coding::Br => brotli::whole(effort, settings.brotli_level, body),
-        Coding::Zstd => zstd::whole(effort, settings.zstd_level, body),
+    let (coded, cpu) = timed(|| {
+        let mut out = BUFFERS.take(&()).unwrap_or_default();
+        match coding {
+            Coding::Gzip => deflate::whole(Format::Gzip, effort, settings.gzip_level, body, &mut out),
+            Coding::Deflate => deflate::whole(Format::Zlib, effort, settings.gzip_level, body, &mut out),
+            Coding::Br => brotli::whole(effort, settings.brotli_level, body, &mut out),
+            Coding::Zstd => zstd::whole(effort, settings.zstd_level, body, &mut out),
+        }?;
+        let coded = Bytes::copy_from_slice(&out);
+        if out.capacity() <= MAX_IDLE_BUFFER_BYTES {
+            out.clear();
+            BUFFERS.put((), out);
+        }
+        Ok(coded)
     });
-    let mut coded = coded?;
-    coded.shrink_to_fit();
-    Ok((Bytes::from(coded), cpu))
+    Ok((coded?, cpu))
 }
 
 /// What the work returns, and how long this thread was on a processor for it.

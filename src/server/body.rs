@@ -275,3 +275,6 @@ pub(super) async fn pass<B: Body, R: Reply>(body: &mut B, reply: &mut R) -> Pass
     reply.cut().await;
     Passed::Left
 }
+
+#[cfg(test)]
+mod tests;

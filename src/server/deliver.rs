@@ -178,11 +178,13 @@ impl Engine {
             let sent = reply.whole(&not_modified(&head), added, Bytes::new()).await;
             return (304, if sent.is_ok() { Passed::Whole } else { Passed::Left });
         }
+        if let Err(why) = coded {
+            stats.skipped(why);
+        }
         let sent = reply.whole(&head, added, body).await;
         let passed = if sent.is_ok() { Passed::Whole } else { Passed::Left };
-        match coded {
-            Ok((coding, _)) => self.count(out, coding, Some(input), reply.sent(), passed),
-            Err(why) => stats.skipped(why),
+        if let Ok((coding, _)) = coded {
+            self.count(out, coding, Some(input), reply.sent(), passed);
         }
         (head.status(), passed)
     }

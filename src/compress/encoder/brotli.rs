@@ -24,7 +24,8 @@ const MAX_WINDOW_LOG: u32 = 22;
 /// Brotli's best quality.
 const BEST: u32 = 11;
 
-/// A streamed encoder. Its back end cannot be reset, so that there is no pool of them.
+/// A streamed encoder. Its back end cannot be reset, and to keep its memory gains nothing that can be measured: there is no
+/// pool of them.
 pub(super) struct Stream {
     machine: Machine,
     /// Bytes taken since the last flush.
@@ -65,16 +66,14 @@ impl Stream {
     }
 }
 
-/// Codes a whole body.
-pub(super) fn whole(effort: Effort, quality: u32, body: &[u8]) -> Result<Vec<u8>, Failed> {
+/// Codes a whole body into `out`, which is empty.
+pub(super) fn whole(effort: Effort, quality: u32, body: &[u8], out: &mut Vec<u8>) -> Result<(), Failed> {
     let quality = match effort {
         Effort::Quick => quality,
         Effort::Best => BEST,
     };
     let length = body.len() as u64;
-    let mut out = Vec::new();
-    Machine::new(quality, window_log(length), length)?.run(body, Until::Ended, &mut out)?;
-    Ok(out)
+    Machine::new(quality, window_log(length), length)?.run(body, Until::Ended, out)
 }
 
 /// The back end. `hint` is how long the body may be, 0 if nobody knows.

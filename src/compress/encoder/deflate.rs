@@ -83,8 +83,8 @@ impl Drop for Stream {
     }
 }
 
-/// Codes a whole body.
-pub(super) fn whole(format: Format, effort: Effort, level: u32, body: &[u8]) -> Result<Vec<u8>, Failed> {
+/// Codes a whole body into `out`, which is empty.
+pub(super) fn whole(format: Format, effort: Effort, level: u32, body: &[u8], out: &mut Vec<u8>) -> Result<(), Failed> {
     let level = match effort {
         Effort::Quick => of_libdeflate(level),
         Effort::Best => BEST,
@@ -97,17 +97,17 @@ pub(super) fn whole(format: Format, effort: Effort, level: u32, body: &[u8]) -> 
         Format::Gzip => compressor.gzip_compress_bound(body.len()),
         Format::Zlib => compressor.zlib_compress_bound(body.len()),
     };
-    let mut out = vec![0; bound];
+    out.resize(bound, 0);
     let len = match format {
-        Format::Gzip => compressor.gzip_compress(body, &mut out),
-        Format::Zlib => compressor.zlib_compress(body, &mut out),
+        Format::Gzip => compressor.gzip_compress(body, out),
+        Format::Zlib => compressor.zlib_compress(body, out),
     };
     // It keeps nothing from one body to the next.
     if level < NEARLY_OPTIMAL {
         WHOLE.put(level, compressor);
     }
     out.truncate(len.map_err(|_| Failed("libdeflate outgrew its own bound"))?);
-    Ok(out)
+    Ok(())
 }
 
 /// The level of libdeflate for a level of gzip: the same number makes bodies no larger than zlib's, in half the time.

@@ -97,8 +97,8 @@ impl Stream {
     }
 }
 
-/// Codes a whole body, with a window as large as the body up to that of the level.
-pub(super) fn whole(effort: Effort, level: i32, body: &[u8]) -> Result<Vec<u8>, Failed> {
+/// Codes a whole body into `out`, which is empty, with a window as large as the body up to that of the level.
+pub(super) fn whole(effort: Effort, level: i32, body: &[u8], out: &mut Vec<u8>) -> Result<(), Failed> {
     let mut context = match effort {
         Effort::Quick => Context::new(level.clamp(1, BEST))?,
         Effort::Best => Context::new(BEST)?,
@@ -106,9 +106,8 @@ pub(super) fn whole(effort: Effort, level: i32, body: &[u8]) -> Result<Vec<u8>, 
     if effort == Effort::Quick && level >= LARGE_TABLES {
         context.set_table_log(WHOLE_TABLE_LOG)?;
     }
-    let mut out = Vec::with_capacity(zstd_safe::compress_bound(body.len()));
-    context.get()?.compress2(&mut out, body).map_err(named)?;
-    Ok(out)
+    out.reserve(zstd_safe::compress_bound(body.len()));
+    context.get()?.compress2(out, body).map(drop).map_err(named)
 }
 
 fn named(code: usize) -> Failed {
