@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
 use crate::{
-    compress,
+    compress::Skip,
     header::{ResponseHead, coding::Coding, edits::Edits},
 };
 
@@ -21,13 +21,13 @@ pub struct ClientCopy {
     /// Edits of the head.
     pub edits: Edits,
     /// Whether the body may be coded for those who take it so; if not, why.
-    pub codable: Result<(), compress::Skip>,
+    pub codable: Result<(), Skip>,
 }
 
 /// The response as it came, in no coding but its own.
 impl Default for ClientCopy {
     fn default() -> Self {
-        Self { edits: Edits::default(), codable: Err(compress::Skip::Off) }
+        Self { edits: Edits::default(), codable: Err(Skip::Off) }
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    compress,
+    compress::Skip as NotCoded,
     header::{
         Fields, RequestHead, ResponseHead,
         coding::Coding,
@@ -39,7 +39,7 @@ pub struct Entry {
     /// The head as it goes to the clients that take the body as it is.
     pub sent: ResponseHead,
     /// Whether the body may be coded for those who take it so; if not, why.
-    pub codable: Result<(), compress::Skip>,
+    pub codable: Result<(), NotCoded>,
     /// The whole body.
     pub body: Bytes,
     /// The fields of the request that chose this response, as its Vary names them.

@@ -104,6 +104,48 @@ async fn cache_statistics_by_route_equal_the_traffic() {
 }
 
 #[tokio::test]
+async fn compression_statistics_equal_the_traffic() {
+    let page = "All work and no play makes Jack a dull boy.\n".repeat(50);
+    let html = |body: &str| ok(body).header("Content-Type", "text/html").header("Cache-Control", "max-age=60");
+    let origin = Origin::new().route("/page", html(&page)).route("/small", html("hello")).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    let asked = |path: &str, coding: &str| get(path).header("Accept-Encoding", coding);
+    let mut sent = 0;
+    for coding in ["br", "br", "gzip"] {
+        let answer = sidecar.send(asked("/page", coding)).await;
+        assert_eq!(answer.fields.joined("content-encoding"), coding);
+        sent += answer.body.len();
+    }
+    sidecar.get("/page").await.assert_body(&page);
+    sidecar.send(asked("/page", "br").header("Range", "bytes=0-9")).await.assert_status(206);
+    sidecar.send(asked("/small", "br")).await.assert_body("hello");
+    overview_of(&sidecar, 6).await;
+
+    let stats = sidecar.admin_get("/performance/compression/stats").await;
+    assert_eq!((&stats["responses_compressed"], &stats["by_type"]["html"]["responses"]), (&json!(3), &json!(3)));
+    assert_eq!((&stats["input_bytes"], &stats["output_bytes"]), (&json!(3 * page.len()), &json!(sent)), "{stats:#}");
+    assert_eq!(stats["bytes_saved"], 3 * page.len() - sent, "{stats:#}");
+    // Both answers in br were coded once.
+    assert_eq!((&stats["encodings"]["quick"], &stats["by_coding"]["br"]["encodings_quick"]), (&json!(2), &json!(1)));
+    let skipped = stats["responses_skipped"].as_object().unwrap();
+    let skipped: HashMap<&str, u64> =
+        skipped.iter().map(|(why, count)| (why.as_str(), count.as_u64().unwrap())).filter(|(_, n)| *n > 0).collect();
+    assert_eq!(skipped, HashMap::from([("not-accepted", 1), ("too-small", 1)]), "a part is no answer to code");
+
+    let metrics = metrics(&sidecar).await;
+    for (series, value) in [
+        ("responses_total{coding=\"br\"}", 2),
+        ("responses_total{coding=\"gzip\"}", 1),
+        ("responses_total{coding=\"none\"}", 2),
+        ("skipped_total{reason=\"too-small\"}", 1),
+        ("input_bytes_total{coding=\"gzip\"}", page.len()),
+        ("encodings_total{coding=\"br\",effort=\"quick\"}", 1),
+    ] {
+        assert_eq!(metrics[&format!("pacecar_compression_{series}")], value as f64, "{series}");
+    }
+}
+
+#[tokio::test]
 async fn profile_equals_the_traffic() {
     let origin = origin().await;
     let sidecar = Sidecar::in_front_of(&origin).start().await;

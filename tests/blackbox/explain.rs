@@ -90,6 +90,36 @@ async fn what_it_says_would_happen_happens() {
 }
 
 #[tokio::test]
+async fn the_form_that_it_names_is_the_one_sent() {
+    let page = "All work and no play makes Jack a dull boy.\n".repeat(50);
+    let html = ok(&page).header("Content-Type", "text/html").header("Cache-Control", "max-age=60");
+    let origin = Origin::new().route("/page", html.header("Vary", "Accept-Encoding")).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    let asked = |coding| get("/page").header("Host", "shop.example").header("Accept-Encoding", coding);
+    sidecar.send(asked("br")).await.assert_cache("miss");
+    for (accept, coding, why) in [
+        ("gzip, br;q=0.1", Some("gzip"), None),
+        ("br", Some("br"), None),
+        ("compress", None, Some("not-accepted")),
+        ("identity, *;q=0", None, Some("not-accepted")),
+    ] {
+        let said = explained(&sidecar, "http://shop.example/page", &[("Accept-Encoding", accept)]).await;
+        assert_eq!(said["decision"]["would"], "hit", "{accept}: {said:#}");
+        let would_send = &said["stored"][0]["would_send"];
+        assert_eq!((would_send["coding"].as_str(), would_send["reason"].as_str()), (coding, why), "{accept}");
+        let answer = sidecar.send(asked(accept)).await;
+        answer.assert_cache("hit");
+        assert_eq!(answer.fields.get("content-encoding"), coding, "{accept}");
+        if let Some(coding) = coding {
+            let said = explained(&sidecar, "http://shop.example/page", &[]).await;
+            let made = said["stored"][0]["codings"].as_array().unwrap();
+            let bytes = made.iter().find(|made| made["coding"] == coding).map(|made| &made["bytes"]);
+            assert_eq!(bytes, Some(&answer.body.len().into()), "{accept}: {said:#}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn facts_of_what_is_stored() {
     let origin = Origin::new().otherwise(app).start().await;
     let sidecar = Sidecar::in_front_of(&origin).config(ROUTES).start().await;
