@@ -64,7 +64,8 @@ async fn missing() -> Response {
 fn page(title: &str, body: &str) -> Html<String> {
     Html(format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>{title}</title>\n\
-         <link rel=\"icon\" href=\"{logo}\">\n<link rel=\"stylesheet\" href=\"{css}\">\n<script defer src=\"{js}\"></script>\n</head>\n<body>\n\
+         <link rel=\"icon\" href=\"{logo}\">\n\
+         <link rel=\"stylesheet\" href=\"{css}\">\n<script defer src=\"{js}\"></script>\n</head>\n<body>\n\
          <header><a href=\"/\"><img src=\"{logo}\" alt=\"\" width=\"32\" height=\"32\"> The Pit Stop</a></header>\n\
          <main>\n<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n",
         css = files::CSS,

@@ -155,8 +155,8 @@ async fn page_of_the_demo_comes_coded_and_looks_the_same() {
     }
 }
 
-/// The server says nothing about keeping its files, with tags of its own and without. The browser asks for the page each
-/// time, and for a file with a hash in its name once.
+/// The server says nothing about keeping its files, with tags of its own and without. The browser asks for the page
+/// each time, and for a file with a hash in its name once.
 #[tokio::test]
 async fn deploy_is_seen_at_once_by_a_browser_that_has_the_old_build() {
     const YEAR: &str = "public, max-age=31536000, immutable";
