@@ -3,8 +3,8 @@
 //!
 //! A name is judged by the shapes that build tools write. To take an ordinary file for such a one freezes it for a year
 //! in every browser, and to miss one costs a revalidation: in doubt the answer is no. Of hexadecimal hashes 7 in 100
-//! are missed, of those in base64 (Vite) in its own directory a quarter, which have no digit, and of those in base32
-//! (esbuild) and elsewhere about a half: they could as well be words and a number.
+//! are missed, of those in base64 (Vite) in its own directory a quarter, which have no digit, of those in base32
+//! (esbuild) a half, and elsewhere two in three: they could as well be words and a number.
 
 use std::ops::{Range, RangeInclusive};
 
