@@ -10,7 +10,7 @@ use crate::{
     cache::{Coded, Entry, Key},
     compress::{
         Form, Skip, coded_head,
-        encoder::{Effort, Encoder, whole},
+        encoder::{Effort, Encoder, max_encoder_bytes, whole},
     },
     header::{ResponseHead, coding::Coding},
     state::State,
@@ -18,23 +18,27 @@ use crate::{
 
 use super::{Engine, body::WHOLE_MOST, context::Request, recode::Recoder};
 
-/// Streams that are coded at a time; more go on as they are. Each encoder takes up to about a MiB.
-const MOST_ENCODERS: usize = 64;
+/// Memory for encoders at work, in bytes: for 35 streams of Brotli at the default level, or 250 of gzip. What finds no room
+/// goes on as it is.
+const ROOM_BYTES: usize = 96 << 20;
+/// What Brotli takes at its last two levels.
+const BROTLI_BEST_BYTES: usize = 10 << 20;
 /// A stored body that was sent so often in one coding is worth coding well.
 const HOT: u32 = 16;
 
 /// What the coders of all engines have in common.
 #[derive(Clone)]
 pub(super) struct Coders {
-    streams: Arc<Semaphore>,
+    /// [`ROOM_BYTES`], in KiB.
+    room: Arc<Semaphore>,
     pub(super) makings: Makings,
     pub(super) recoder: Arc<Recoder>,
 }
 
 impl Coders {
     pub(super) fn new(state: &Arc<State>) -> Self {
-        let streams = Arc::new(Semaphore::new(MOST_ENCODERS));
-        Self { streams, makings: Makings::default(), recoder: Arc::new(Recoder::start(state)) }
+        let room = Arc::new(Semaphore::new(ROOM_BYTES >> 10));
+        Self { room, makings: Makings::default(), recoder: Arc::new(Recoder::start(state)) }
     }
 }
 
@@ -83,9 +87,18 @@ impl Engine {
         Form::of(&request.head, request.accepted.as_ref(), head, codable, &self.compression)
     }
 
+    /// Memory for one encoder, held until it is given back.
+    fn room_for(&self, coding: Coding) -> Result<OwnedSemaphorePermit, Skip> {
+        let bytes = match coding {
+            Coding::Br if self.compression.brotli_level >= 10 => BROTLI_BEST_BYTES,
+            coding => max_encoder_bytes(coding),
+        };
+        self.coders.room.clone().try_acquire_many_owned((bytes >> 10) as u32).map_err(|_| Skip::Busy)
+    }
+
     /// The right to code one stream, if there is an encoder to spare.
     pub(super) fn encoder(&self, coding: Coding, length: Option<u64>) -> Result<(Encoder, OwnedSemaphorePermit), Skip> {
-        let permit = self.coders.streams.clone().try_acquire_owned().map_err(|_| Skip::Busy)?;
+        let permit = self.room_for(coding)?;
         let encoder = Encoder::new(coding, &self.compression, length).map_err(|_| Skip::Failed)?;
         Ok((encoder, permit))
     }
@@ -134,7 +147,7 @@ impl Engine {
         let key = Key::of(&request.head, &request.peer);
         let (state, settings) = (self.state.clone(), self.compression.clone());
         let length = making.entry.body.len();
-        let work = move || {
+        let work = move |making: &Making| {
             let (entry, coding) = (&making.entry, making.coding);
             let coded = whole(coding, Effort::Quick, &settings, &entry.body);
             if let Ok((_, spent)) = &coded {
@@ -150,13 +163,13 @@ impl Engine {
             }
         };
         if length <= WHOLE_MOST {
-            return work();
+            return work(&making);
         }
         // Too long for a thread that serves others; and once begun it is carried on, whoever leaves.
-        let permit = self.coders.streams.clone().try_acquire_owned().map_err(|_| Skip::Busy)?;
+        let permit = self.room_for(making.coding)?;
         let coded = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            work()
+            work(&making)
         });
         coded.await.unwrap_or(Err(Skip::Failed))
     }

@@ -191,6 +191,7 @@ async fn cookie_that_comes_with_a_304_goes_to_one_client() {
 
     let crowd = crowd(&sidecar, CROWD).await;
     sidecar.until_metric(IN_FLIGHT, CROWD as f64).await;
+    gate.arrivals(1).await;
     origin.assert_requests(2);
     gate.open();
     let answers = crowd.join_all().await;
