@@ -65,8 +65,9 @@ impl Stream {
     }
 }
 
-/// Memory that a streamed encoder at the default level holds at most, in bytes. Most of it is tables of the back end, which
-/// higher levels make larger: Brotli 10 and 11 take 10 MiB.
+/// Memory that a streamed encoder at the default level takes at most, in bytes. Most of it is tables of the back end, which
+/// higher levels make larger: Zstandard 19 took 1.9 MB, Brotli 11 5.5 MB. Of Zstandard's, four at most hold up to 2 MiB that
+/// they had for whole bodies before.
 pub const fn max_encoder_bytes(coding: Coding) -> usize {
     match coding {
         Coding::Gzip | Coding::Deflate => 400 << 10,

@@ -66,14 +66,15 @@ impl Stream {
     }
 }
 
-/// Codes a whole body into `out`, which is empty.
+/// Codes a whole body into `out`, which is empty. At once it is done in blocks as a stream is, with a larger window: less
+/// memory is to be cleared for it, which gains more time than the blocks cost in size.
 pub(super) fn whole(effort: Effort, quality: u32, body: &[u8], out: &mut Vec<u8>) -> Result<(), Failed> {
-    let quality = match effort {
-        Effort::Quick => quality,
-        Effort::Best => BEST,
-    };
     let length = body.len() as u64;
-    Machine::new(quality, window_log(length), length)?.run(body, Until::Ended, out)
+    let machine = |quality| Machine::new(quality, window_log(length), length);
+    match effort {
+        Effort::Quick => Stream { machine: machine(quality)?, behind: 0 }.step(body, Until::Ended, out),
+        Effort::Best => machine(BEST)?.run(body, Until::Ended, out),
+    }
 }
 
 /// The back end. `hint` is how long the body may be, 0 if nobody knows.
