@@ -22,13 +22,14 @@
 //!
 //! # Invariants
 //!
-//! - The origin's bytes reach the client unchanged; a cut answer is never stored nor shown as complete.
+//! - The origin's bytes reach the client unchanged unless a coding was negotiated; a cut answer is never stored nor shown as complete.
 //! - One person's response never reaches another.
 //! - When caching or profiling fails, the request still succeeds and the failure is counted.
 //! - Every collection has a bound, and the bound is visible in the statistics.
 //! - Foreign bytes cannot panic the process.
 //!
-//! Deliberately absent: global state, a clock inside a decision, and locks held across an await.
+//! Deliberately absent: global state (but for a few idle encoders that wait to be used again), a clock inside a decision,
+//! and locks held across an await.
 
 pub mod admin;
 pub mod app;

@@ -96,8 +96,8 @@ fn opaque(etag: &[u8]) -> &[u8] {
     etag.strip_prefix(b"W/").unwrap_or(etag)
 }
 
-/// The tags in a list, quotes included. Commas are legal inside quotes.
-fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The tags in a list, quotes included, up to the first fault. Commas are legal inside quotes.
+pub fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = list;
     std::iter::from_fn(move || {
         let start = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b','))?;

@@ -49,7 +49,8 @@ impl Current {
         let flights = Arc::new(Flights::new(cache.max_bytes, cache.max_object_bytes));
         let log = log(&state, None, &settings.access_log)?;
         let coders = Coders::new(&state);
-        let common = Common { state, flights, coders, signature: Sending::signature() };
+        let (weakened, signature) = (Arc::default(), Sending::signature());
+        let common = Common { state, flights, coders, weakened, signature };
         let engine = Engine::new(&common, log, settings, routes);
         Ok(Self { engine: ArcSwap::from_pointee(engine), common })
     }

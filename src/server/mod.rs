@@ -50,6 +50,7 @@ mod slots;
 mod tls;
 mod upgrade;
 mod upstream;
+mod weakened;
 
 use std::{sync::Arc, time::Instant};
 
@@ -75,6 +76,7 @@ use self::{
     origin::Origin,
     reply::{Reply, add},
     upstream::Sending,
+    weakened::Weakened,
 };
 
 /// What answers requests, as one configuration has it. A new configuration makes a new engine: what is under way ends
@@ -100,6 +102,7 @@ struct Common {
     state: Arc<State>,
     flights: Arc<Flights>,
     coders: Coders,
+    weakened: Arc<Weakened>,
     /// How this process signs requests in `Via`.
     signature: String,
 }
@@ -143,7 +146,7 @@ enum Found {
 
 impl Engine {
     fn new(common: &Common, log: Option<Arc<AccessLog>>, settings: Settings, routes: Vec<Route>) -> Self {
-        let Common { state, flights, coders, signature } = common.clone();
+        let Common { state, flights, coders, weakened, signature } = common.clone();
         let compression = state.compression.settings();
         let cache_headers = state.cache_headers.load_full();
         coders.recoder.limit(compression.recode_cpu_percent);
@@ -152,6 +155,7 @@ impl Engine {
             authority: settings.upstream.authority(),
             trusted_proxies: settings.trusted_proxies.clone(),
             signature,
+            weakened,
         };
         let named = routes.iter().map(|route| (Some(route.name.as_str()), route.policy.clone()));
         let rules = named

@@ -1,5 +1,7 @@
 //! What is sent to the app: the client's request, less what belongs to its connection, plus who asked.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ipnet::IpNet;
 use pingora_error::{ErrorType, OrErr, Result};
@@ -12,7 +14,10 @@ use crate::header::{
     request::Version,
 };
 
-use super::context::Request;
+use super::{
+    context::Request,
+    weakened::{CONDITIONS, Weakened, asks_weakly},
+};
 
 /// What is asked of the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +38,8 @@ pub(super) struct Sending {
     pub(super) trusted_proxies: Vec<IpNet>,
     /// How this process signs requests in `Via`.
     pub(super) signature: String,
+    /// The tags that clients know in another form than the app.
+    pub(super) weakened: Arc<Weakened>,
 }
 
 /// What this proxy adds to `Via` of an answer: it came by HTTP/1.1, under our pseudonym (RFC 9110 §7.6.3).
@@ -146,6 +153,15 @@ pub(super) fn add_ours(out: &mut RequestHeader, request: &Request, sending: &Sen
         // What the client takes is between it and us.
         out.insert_header("Accept-Encoding", "identity")?;
     }
+    if asks_weakly(head) {
+        for name in CONDITIONS {
+            // What was left behind stays so.
+            let is_sent = out.remove_header(name).is_some();
+            for value in head.all(name).filter(|_| is_sent) {
+                out.append_header(name, header_value_from_slice(&sending.weakened.restored(head, value)))?;
+            }
+        }
+    }
     out.insert_header("Host", header_value_from_slice(host))?;
     out.insert_header("X-Forwarded-For", header_value_from_slice(&told.x_forwarded_for))?;
     out.insert_header("X-Forwarded-Proto", header_value_from_slice(&told.x_forwarded_proto))?;
@@ -172,6 +188,7 @@ mod tests {
             authority: "app:3000".into(),
             trusted_proxies,
             signature: "pacecar (1)".into(),
+            weakened: Arc::default(),
         };
         let out =
             upstream_request(&Request::new(head, peer, Instant::now(), Default::default()), ask, &sending).unwrap();
@@ -217,8 +234,13 @@ mod tests {
 
     #[test]
     fn a_request_that_was_here_before_is_known_by_its_signature() {
-        let sending =
-            |signature: String| Sending { host: None, authority: "a".into(), trusted_proxies: vec![], signature };
+        let sending = |signature: String| Sending {
+            host: None,
+            authority: "a".into(),
+            trusted_proxies: vec![],
+            signature,
+            weakened: Arc::default(),
+        };
         let (one, other) = (sending(Sending::signature()), sending(Sending::signature()));
         let signed = |by: &Sending| {
             RequestHead::for_tests(&format!(

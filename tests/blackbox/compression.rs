@@ -2,7 +2,7 @@
 
 use crate::common::{
     Answer, Cut, Gate, H2Answer, H2Origin, Origin, Received, Request, Response, Sidecar, decoded_by_others, get, head,
-    ok, post, raw, status, text,
+    ok, post, raw, request, status, text,
 };
 
 const JSON: &str = "application/json";
@@ -575,4 +575,36 @@ async fn upstream_head_and_body_in_one_go_or_byte_by_byte_are_the_same() {
     let pieces = body.iter().fold(json("").chunked(), |response, byte| response.part([*byte]));
     let (_origin, sidecar) = before(pieces).await;
     sidecar.send(accepting("zstd")).await.assert_coded(Some("zstd"), &body);
+}
+
+/// A guard against lost updates: the app takes no weak tag for the one that it gave out (RFC 9110 §13.1.1).
+#[tokio::test]
+async fn app_is_sent_the_tag_that_it_gave_out() {
+    for cache_control in ["no-store", "max-age=60"] {
+        for (tag, comes_back) in [("\"v1\"", "\"v1\""), ("W/\"v1\"", "W/\"v1\"")] {
+            let response = json(text(2_000)).header("Cache-Control", cache_control).header("ETag", tag);
+            let (origin, sidecar) = before(response).await;
+            for coding in ["gzip", "br"] {
+                sidecar.send(accepting(coding)).await.assert_field("etag", "W/\"v1\"");
+            }
+            for method in ["PUT", "DELETE"] {
+                for condition in ["If-Match", "If-None-Match"] {
+                    let guarded = request(method, "/").header(condition, "W/\"v0\", W/\"v1\"");
+                    sidecar.send(guarded.clone()).await.assert_status(200);
+                    let expected = format!("W/\"v0\", {comes_back}");
+                    assert_eq!(origin.last().field(condition), Some(&*expected), "{method}");
+                    sidecar.h2c().await.send(guarded).await.assert_status(200);
+                    assert_eq!(origin.last().field(condition), Some(&*expected), "{method} over HTTP/2");
+                }
+            }
+            let update = post("/", "x").header("If-Match", "W/\"v1\"");
+            sidecar.send(update.clone()).await.assert_status(200);
+            assert_eq!(origin.last().field("if-match"), Some(comes_back));
+            sidecar.h2c().await.send(update).await.assert_status(200);
+            assert_eq!(origin.last().field("if-match"), Some(comes_back));
+            // Of another URL nothing is known.
+            sidecar.send(post("/other", "x").header("If-Match", "W/\"v1\"")).await;
+            assert_eq!(origin.last().field("if-match"), Some("W/\"v1\""));
+        }
+    }
 }

@@ -65,7 +65,11 @@ impl Engine {
         apply(&copy.edits, response)?;
         let edited = copy.edits.apply(&head);
         let has_body = request.head.method != Method::HEAD;
-        let (edits, recoding) = match self.form(request, &head, copy.codable) {
+        let form = self.form(request, &head, copy.codable);
+        if !matches!(form, Form::AsIs(_)) {
+            self.sending.weakened.remember(&request.head, head.get("etag"));
+        }
+        let (edits, recoding) = match form {
             Form::AsIs(why) => return Ok(self.skipped(why)),
             Form::Coded(coding) if has_body => match self.encoder(coding, head.content_length()) {
                 Ok((encoder, permit)) => {
