@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
 };
@@ -89,28 +90,55 @@ impl Check {
         self.answers.push((answer, expected.to_vec()));
     }
 
-    /// By Python's zlib and the tools of the other two; a process for each body would take minutes.
+    /// By the codings' own tools, by Node.js, which knows no zstd before its version 22.15, and by Python, which knows
+    /// neither zstd nor br. All in one go: a process for each body would take minutes.
     fn finish(self) {
-        let dir = tempfile::tempdir().unwrap();
         for (coding, tool) in [("br", &["brotli", "-d"][..]), ("zstd", &["zstd", "-dq"]), ("gzip", &["gzip", "-d"])] {
-            let files: Vec<_> =
-                self.of(coding).map(|nth| dir.path().join(format!("{nth}.{}", suffix(coding)))).collect();
-            self.of(coding).zip(&files).for_each(|(nth, file)| fs::write(file, &self.answers[nth].0.body).unwrap());
-            if !files.is_empty() {
-                let status = Command::new(tool[0]).args(&tool[1..]).args(&files).status().expect("its tool");
-                assert!(status.success(), "{coding}: its own tool finds fault");
-            }
-            for nth in self.of(coding) {
-                let decoded = fs::read(dir.path().join(nth.to_string())).unwrap();
-                self.assert_decoded(nth, &decoded);
-            }
+            let (dir, files) = self.written(coding, suffix(coding));
+            run(Command::new(tool[0]).args(&tool[1..]).args(&files));
+            self.assert_all_decoded(coding, dir.path());
         }
-        for nth in self.of("deflate") {
-            let answer = &self.answers[nth].0;
-            self.assert_decoded(nth, &answer.decoded().expect("a whole stream"));
+        let python = "import sys, zlib\n\
+            for file in sys.argv[2:]:\n    \
+                decoder = zlib.decompressobj({'gzip': 31, 'deflate': 15}[sys.argv[1]])\n    \
+                body = decoder.decompress(open(file, 'rb').read())\n    \
+                assert decoder.eof and not decoder.unused_data, file\n    \
+                open(file.rsplit('.', 1)[0], 'wb').write(body)\n";
+        let node = "const [coding, ...files] = process.argv.slice(1); const [fs, zlib] = [require('fs'), require('zlib')]; \
+            const decode = { gzip: zlib.gunzipSync, deflate: zlib.inflateSync, br: zlib.brotliDecompressSync }[coding]; \
+            files.forEach(file => fs.writeFileSync(file.replace(/[.][a-z]+$/, ''), decode(fs.readFileSync(file))));";
+        for (program, option, script, coding) in [
+            ("python3", "-c", python, "gzip"),
+            ("python3", "-c", python, "deflate"),
+            ("node", "-e", node, "gzip"),
+            ("node", "-e", node, "deflate"),
+            ("node", "-e", node, "br"),
+        ] {
+            let (dir, files) = self.written(coding, "coded");
+            run(Command::new(program).args([option, script, coding]).args(&files));
+            self.assert_all_decoded(coding, dir.path());
         }
         for (nth, (answer, _)) in self.answers.iter().enumerate().filter(|(_, (answer, _))| answer.coding().is_none()) {
             self.assert_decoded(nth, &answer.body);
+        }
+    }
+
+    /// Every body of a coding in a file of its own.
+    fn written(&self, coding: &str, suffix: &str) -> (tempfile::TempDir, Vec<PathBuf>) {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |nth: usize| {
+            let file = dir.path().join(format!("{nth}.{suffix}"));
+            fs::write(&file, &self.answers[nth].0.body).unwrap();
+            file
+        };
+        let files: Vec<_> = self.of(coding).map(write).collect();
+        assert!(!files.is_empty(), "no body came in {coding}");
+        (dir, files)
+    }
+
+    fn assert_all_decoded(&self, coding: &str, dir: &Path) {
+        for nth in self.of(coding) {
+            self.assert_decoded(nth, &fs::read(dir.join(nth.to_string())).unwrap());
         }
     }
 
@@ -124,6 +152,11 @@ impl Check {
         let (answer, expected) = &self.answers[nth];
         assert!(decoded == expected, "{} bytes in place of {}: {answer}", decoded.len(), expected.len());
     }
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(status.success(), "a decoder finds fault: {command:?}");
 }
 
 fn suffix(coding: &str) -> &str {
