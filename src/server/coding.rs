@@ -12,7 +12,7 @@ use crate::{
         Form, Skip, coded_head,
         encoder::{Effort, Encoder, max_encoder_bytes, whole},
     },
-    header::{ResponseHead, coding::Coding},
+    header::{Fields, ResponseHead, coding::Coding},
     state::State,
 };
 
@@ -82,9 +82,14 @@ impl Drop for Making {
 }
 
 impl Engine {
-    /// In which form a client gets a body that may be coded, or may not be for a reason.
+    /// In which form a client gets a body that may be coded, or may not be for a reason. `head` is the origin's: its tag is
+    /// remembered where the client will know it as a weak one.
     pub(super) fn form(&self, request: &Request, head: &ResponseHead, codable: Result<(), Skip>) -> Form {
-        Form::of(&request.head, request.accepted.as_ref(), head, codable, &self.compression)
+        let form = Form::of(&request.head, request.accepted.as_ref(), head, codable, &self.compression);
+        if !matches!(form, Form::AsIs(_)) {
+            self.sending.weakened.remember(&request.head, head.get("etag"));
+        }
+        form
     }
 
     /// Memory for one encoder, held until it is given back.

@@ -65,9 +65,6 @@ impl Engine {
         let copy = self.copy(&request.head, &request.rule, head, None, personal);
         let edited = copy.edits.apply(head);
         let form = self.form(request, head, copy.codable);
-        if !matches!(form, Form::AsIs(_)) {
-            self.sending.weakened.remember(&request.head, head.get("etag"));
-        }
         let has_body = request.head.method != Method::HEAD;
         let passed = match form {
             Form::Coded(coding) if has_body => return self.deliver_coded(out, &edited, coding, body, reply).await,

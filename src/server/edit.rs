@@ -11,8 +11,8 @@ use crate::{
 use super::{Engine, context::Rule};
 
 impl Engine {
-    /// The client's copy of a response. `length` are the bytes of its body and `body` the body itself, where they are
-    /// known; `personal`: the response is for somebody in particular.
+    /// The client's copy of a response. `body` is the whole of it, where it is here already; `personal`: the response is for
+    /// somebody in particular.
     pub(super) fn copy(
         &self,
         request: &RequestHead,

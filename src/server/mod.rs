@@ -7,7 +7,7 @@
 //! 4 fetch     one flight per key, readers at their own pace              share → flight, reader, pilot, fill; alone; origin
 //! 5 store     store or skip, and why                                     fill → cache::policy::store
 //! 6 headers   edits of the client's copy only                            edit; ours
-//! 7 compress  negotiated; what is stored is coded once                   coding; deliver → body, coder; recode
+//! 7 compress  negotiated; what is stored is coded once                   coding; deliver → body, coder; recode; weakened
 //! 8 reply     the only writer of heads                                   reply
 //! 9 profile   one sample per request                                     profile
 //! ```

@@ -62,9 +62,6 @@ impl Engine {
     ) -> (u16, Passed) {
         let stats = &self.state.compression.stats;
         let (is_head, input) = (request.head.method == Method::HEAD, entry.body.len() as u64);
-        if !matches!(form, Form::AsIs(_)) {
-            self.sending.weakened.remember(&request.head, entry.head.get("etag"));
-        }
         match (Part::of(request, entry), form) {
             (Part::None, form) => {
                 let head = match form {

@@ -65,11 +65,7 @@ impl Engine {
         apply(&copy.edits, response)?;
         let edited = copy.edits.apply(&head);
         let has_body = request.head.method != Method::HEAD;
-        let form = self.form(request, &head, copy.codable);
-        if !matches!(form, Form::AsIs(_)) {
-            self.sending.weakened.remember(&request.head, head.get("etag"));
-        }
-        let (edits, recoding) = match form {
+        let (edits, recoding) = match self.form(request, &head, copy.codable) {
             Form::AsIs(why) => return Ok(self.skipped(why)),
             Form::Coded(coding) if has_body => match self.encoder(coding, head.content_length()) {
                 Ok((encoder, permit)) => {
