@@ -4,29 +4,145 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Router,
-    routing::{delete, get, post},
+    http::Method,
+    routing::{MethodRouter, delete, get, post},
 };
 
 use super::{api, body::Intake, clear, compression, entries, explain, guard};
 use crate::state::State;
 
-/// Every endpoint of the admin port. GET answers HEAD too; what is not here is a 404, another method a 405.
+/// Every endpoint of the admin port. What is not here is a 404, another method a 405.
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        path: "/livez",
+        methods: &[Method::GET],
+        access: Access::Anyone,
+        limit: None,
+        handler: || get(api::livez),
+    },
+    Endpoint {
+        path: "/healthz",
+        methods: &[Method::GET],
+        access: Access::Anyone,
+        limit: None,
+        handler: || get(api::livez),
+    },
+    Endpoint {
+        path: "/readyz",
+        methods: &[Method::GET],
+        access: Access::Anyone,
+        limit: None,
+        handler: || get(api::readyz),
+    },
+    Endpoint {
+        path: "/metrics",
+        methods: &[Method::GET],
+        access: Access::Prober,
+        limit: None,
+        handler: || get(api::metrics),
+    },
+    Endpoint {
+        path: "/performance/cache/stats",
+        methods: &[Method::GET],
+        access: Access::Operator,
+        limit: limited("cache-stats", 100),
+        handler: || get(api::cache_stats),
+    },
+    Endpoint {
+        path: "/performance/cache/clear",
+        methods: &[Method::POST],
+        access: Access::Operator,
+        limit: limited("cache-clear", 10),
+        handler: || post(clear::clear),
+    },
+    Endpoint {
+        path: "/performance/cache/explain",
+        methods: &[Method::GET],
+        access: Access::Operator,
+        limit: limited("cache-explain", 50),
+        handler: || get(explain::explain),
+    },
+    Endpoint {
+        path: "/performance/cache/entries",
+        methods: &[Method::DELETE],
+        access: Access::Operator,
+        limit: limited("cache-entries", 6000),
+        handler: || delete(entries::clear),
+    },
+    Endpoint {
+        path: "/performance/cache/entries/{*key}",
+        methods: &[Method::GET, Method::PUT, Method::DELETE],
+        access: Access::Operator,
+        limit: limited("cache-entries", 6000),
+        handler: || get(entries::get).put(entries::put).delete(entries::delete),
+    },
+    Endpoint {
+        path: "/performance/compression/stats",
+        methods: &[Method::GET],
+        access: Access::Operator,
+        limit: limited("compression-stats", 50),
+        handler: || get(compression::stats),
+    },
+    Endpoint {
+        path: "/performance/profile/overview",
+        methods: &[Method::GET],
+        access: Access::Operator,
+        limit: limited("profile-overview", 50),
+        handler: || get(api::overview),
+    },
+    Endpoint {
+        path: "/performance/profile/slowest",
+        methods: &[Method::GET],
+        access: Access::Operator,
+        limit: limited("profile-slowest", 50),
+        handler: || get(api::slowest),
+    },
+];
+
+/// One endpoint: where it is, who may ask it what, and how often.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    /// As axum has it: `{*key}` is the rest of a path.
+    pub(super) path: &'static str,
+    /// Each of them but HEAD, which GET answers too.
+    pub(super) methods: &'static [Method],
+    pub(super) access: Access,
+    /// `None` for what is asked by machines in their own rhythm.
+    pub(super) limit: Option<Limit>,
+    /// One function per method.
+    pub(super) handler: fn() -> MethodRouter<Arc<State>>,
+}
+
+/// Who an endpoint is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Whoever reaches the port: a health check has nothing to hide and no token.
+    Anyone,
+    /// Whoever reaches the port for probes; on the admin port, whoever has the token.
+    Prober,
+    /// Whoever has the token, on the admin port alone.
+    Operator,
+}
+
+/// How many requests a minute one client may send. Endpoints with one policy share its count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limit {
+    /// The name that answers and metrics call it by.
+    pub(super) policy: &'static str,
+    pub(super) per_minute: u32,
+}
+
+const fn limited(policy: &'static str, per_minute: u32) -> Option<Limit> {
+    Some(Limit { policy, per_minute })
+}
+
+/// The admin port.
 pub fn router(state: Arc<State>) -> Router {
     // Bodies on their way may take as much as the values that they become.
     let intake = Arc::new(Intake::new(state.keyed.max_bytes()));
-    let endpoints = Router::new()
-        .route("/livez", get(api::livez))
-        .route("/healthz", get(api::livez))
-        .route("/readyz", get(api::readyz))
-        .route("/metrics", get(api::metrics))
-        .route("/performance/cache/stats", get(api::cache_stats))
-        .route("/performance/cache/clear", post(clear::clear))
-        .route("/performance/cache/explain", get(explain::explain))
-        .route("/performance/cache/entries", delete(entries::clear))
-        .route("/performance/cache/entries/{*key}", get(entries::get).put(entries::put).delete(entries::delete))
-        .route("/performance/compression/stats", get(compression::stats))
-        .route("/performance/profile/overview", get(api::overview))
-        .route("/performance/profile/slowest", get(api::slowest))
+    let endpoints = ENDPOINTS
+        .iter()
+        .fold(Router::new(), |router, endpoint| router.route(endpoint.path, (endpoint.handler)()))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)
         .layer(Extension(intake))
@@ -38,7 +154,35 @@ pub fn router(state: Arc<State>) -> Router {
 mod tests {
     use axum::http::StatusCode;
 
-    use super::super::fixture::{Exchange, empty_state};
+    use super::{
+        super::fixture::{Exchange, empty_state},
+        *,
+    };
+
+    /// Of the table, so that it says for each endpoint what the router does.
+    #[tokio::test]
+    async fn every_endpoint_takes_the_methods_that_the_table_names() {
+        for endpoint in ENDPOINTS {
+            let path = endpoint.path.replace("{*key}", "a/b");
+            let answer = Exchange::of("PATCH", &path).with(&empty_state()).await;
+            assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path} {answer:?}");
+            let with_head = endpoint.methods.iter().flat_map(|method| match *method {
+                Method::GET => vec!["GET", "HEAD"],
+                ref other => vec![other.as_str()],
+            });
+            let expected = with_head.collect::<Vec<_>>().join(",");
+            assert_eq!(answer.header("allow"), Some(&*expected), "{path}");
+        }
+    }
+
+    /// Endpoints with one policy share one count, which cannot have two sizes.
+    #[test]
+    fn a_policy_has_one_limit() {
+        let limits: Vec<Limit> = ENDPOINTS.iter().filter_map(|endpoint| endpoint.limit).collect();
+        for limit in &limits {
+            assert!(limits.iter().all(|other| other.policy != limit.policy || other == limit), "{limit:?}");
+        }
+    }
 
     #[tokio::test]
     async fn livez_says_ok_even_while_draining() {
