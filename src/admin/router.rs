@@ -8,7 +8,7 @@ use axum::{
     routing::{MethodRouter, delete, get, post},
 };
 
-use super::{api, body::Intake, clear, compression, entries, explain, guard};
+use super::{api, body::Intake, clear, compression, entries, explain, guard, metrics};
 use crate::state::State;
 
 /// Every endpoint of the admin port. What is not here is a 404, another method a 405.
@@ -39,7 +39,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         methods: &[Method::GET],
         access: Access::Prober,
         limit: None,
-        handler: || get(api::metrics),
+        handler: || get(metrics::metrics),
     },
     Endpoint {
         path: "/performance/cache/stats",
@@ -242,7 +242,6 @@ mod tests {
         for path in [
             "/livez",
             "/readyz",
-            "/metrics",
             "/performance/cache/stats",
             "/performance/compression/stats",
             "/performance/profile/overview",
