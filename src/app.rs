@@ -1,8 +1,11 @@
 //! The wiring: builds every component once, binds the ports, serves, and ends in order.
 
 use std::{
-    io::{self, IsTerminal},
+    fs,
+    io::{self, IsTerminal, Read, Write},
     net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -24,7 +27,7 @@ use crate::{
         Config, Sources,
         reload::{Look, keep_until_restart},
     },
-    profile::Profiler,
+    profile::{Kept, Profiler},
     server::{self, Front, Running},
     state::{Draining, Reloads, State},
     traffic::Traffic,
@@ -34,6 +37,12 @@ use crate::{
 const FILE_LOOK: Duration = Duration::from_secs(1);
 /// How often the drain looks whether anything is still open.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
+/// How often what waits in the profiler is taken in.
+const PROFILER_SETTLE: Duration = Duration::from_secs(5);
+/// How often the profiler's figures are written to their file, if they have one.
+const PROFILER_KEEP: Duration = Duration::from_secs(300);
+/// A file of the profiler's figures is never longer.
+const LONGEST_PROFILE: u64 = 64 << 20;
 /// How often the memory of expired values is given back; they are never returned anyway.
 const KEYED_SWEEP: Duration = Duration::from_secs(60);
 /// What is left of the tasks when the process ends is given this long.
@@ -83,7 +92,7 @@ fn build(config: &Config) -> Arc<State> {
         compression: Compression::new(config.compression.clone()),
         cache_headers: ArcSwap::from_pointee(config.cache_headers.clone()),
         routes: ArcSwap::from_pointee(config.routes.clone()),
-        profiler: Profiler::new(config.profile.clone()),
+        profiler: Profiler::new(config.profile.clone(), std::time::Instant::now(), SystemTime::now()),
         traffic: Traffic::default(),
         draining: Draining::default(),
         reloads: Reloads::started(SystemTime::now()),
@@ -97,6 +106,60 @@ fn count_panics(state: &Arc<State>) {
         state.traffic.panics.add();
         report(panic);
     }));
+}
+
+/// Takes in what waits in the profiler, so that what happened in a minute is counted in it; and keeps it in the file.
+async fn settle_profiler(state: Arc<State>, snapshot: Option<PathBuf>) {
+    let mut rounds = interval(PROFILER_SETTLE);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut kept = Instant::now();
+    loop {
+        let now = rounds.tick().await;
+        state.profiler.settle(now.into_std());
+        if let Some(file) = snapshot.clone().filter(|_| now - kept >= PROFILER_KEEP) {
+            kept = now;
+            let state = state.clone();
+            let _ = tokio::task::spawn_blocking(move || keep_profile(&state, &file)).await;
+        }
+    }
+}
+
+/// Writes the figures to their file, whole or not at all. A failure costs nothing but the figures of the time since.
+fn keep_profile(state: &State, file: &Path) {
+    let bytes = state.profiler.keep(std::time::Instant::now()).to_bytes();
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    let write = || {
+        // Left over from an end in the middle, or somebody's link to elsewhere: either way it goes.
+        let _ = fs::remove_file(&beside);
+        let mut new = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        new.write_all(&bytes)?;
+        new.sync_all()?;
+        fs::rename(&beside, file)
+    };
+    if let Err(error) = write() {
+        tracing::warn!(file = %file.display(), %error, "the figures of the profiler could not be kept");
+    }
+}
+
+/// Takes up the figures of the process before. Whatever is wrong with the file, it is only figures that are missing.
+fn restore_profile(state: &State, file: &Path) {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        fs::File::open(file)?.take(LONGEST_PROFILE).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) => match Kept::from_bytes(&bytes) {
+            Ok(kept) => state.profiler.restore(kept),
+            Err(why) => tracing::warn!(file = %file.display(), why, "the figures of the process before are left out"),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            tracing::warn!(file = %file.display(), %error, "the figures of the process before cannot be read");
+        }
+    }
 }
 
 /// Sweeps the app's own results for as long as the process runs.
@@ -115,6 +178,9 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     let mut signals = Signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let state = build(&config);
     count_panics(&state);
+    if let Some(file) = &config.profile_snapshot {
+        restore_profile(&state, file);
+    }
     let cannot_listen = |(address, error): (SocketAddr, io::Error)| format!("cannot listen on {address}: {error}");
     let front = Front::bind(config.server.clone()).map_err(cannot_listen)?;
     let admin = server::bind(config.admin.listen)
@@ -129,6 +195,7 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     let (stop_admin, admin_stopped) = oneshot::channel::<()>();
     let admin = tokio::spawn(admin::serve(admin, state.clone(), admin_stopped));
     tokio::spawn(sweep_keyed(state.clone()));
+    tokio::spawn(settle_profiler(state.clone(), config.profile_snapshot.clone()));
     for url in urls {
         println!("pacecar: listening on {url}");
     }
@@ -148,6 +215,9 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
             return Ok(ExitCode::FAILURE);
         }
     };
+    if let Some(file) = &reloader.running.profile_snapshot {
+        keep_profile(&state, file);
+    }
     drop(stop_admin);
     // The admin port answers to the last, so that whoever asks sees the drain; its own end is bounded.
     let _ = admin.await;

@@ -33,14 +33,14 @@ pub struct Gauge(AtomicU64);
 impl Gauge {
     /// Counts one up until the returned guard is dropped.
     pub fn enter(self: &std::sync::Arc<Self>) -> Entered {
-        self.0.fetch_add(1, Relaxed);
-        Entered(self.clone())
+        let before = self.0.fetch_add(1, Relaxed);
+        Entered { gauge: self.clone(), before }
     }
 
     /// Counts one up like [`Gauge::enter`], unless the value has reached `limit`.
     pub fn enter_below(self: &std::sync::Arc<Self>, limit: u64) -> Option<Entered> {
         let entered = self.0.fetch_update(Relaxed, Relaxed, |value| (value < limit).then_some(value + 1));
-        entered.is_ok().then(|| Entered(self.clone()))
+        entered.ok().map(|before| Entered { gauge: self.clone(), before })
     }
 
     /// The value now.
@@ -51,11 +51,21 @@ impl Gauge {
 
 /// Holds a [`Gauge`] one higher for as long as it lives.
 #[derive(Debug)]
-pub struct Entered(std::sync::Arc<Gauge>);
+pub struct Entered {
+    gauge: std::sync::Arc<Gauge>,
+    before: u64,
+}
+
+impl Entered {
+    /// The value before.
+    pub fn before(&self) -> u64 {
+        self.before
+    }
+}
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Relaxed);
+        self.gauge.0.fetch_sub(1, Relaxed);
     }
 }
 

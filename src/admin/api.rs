@@ -8,11 +8,13 @@ use axum::{
     http::{Method, StatusCode, Uri},
     response::IntoResponse,
 };
+use tokio::time::Instant;
 
 use super::{
     problem::Problem,
+    profile::{Overview, Slowest},
     query::Parameters,
-    view::{CacheStats, Overview, Slowest},
+    view::CacheStats,
 };
 use crate::state;
 
@@ -36,16 +38,17 @@ pub(super) async fn cache_stats(State(state): Shared, uri: Uri) -> Result<Json<C
 
 /// All endpoints together.
 pub(super) async fn overview(State(state): Shared, uri: Uri) -> Result<Json<Overview>, Problem> {
-    parameters(&uri, &[])?;
-    Ok(Json(apart(move || Overview::from(&state.profiler.snapshot())).await))
+    let window = parameters(&uri, &["window"])?.window().map_err(|detail| bad_request(&uri, detail))?;
+    Ok(Json(apart(move || Overview::from(&state.profiler.snapshot(window, Instant::now().into_std()))).await))
 }
 
 /// The slowest endpoints, and the slowest single requests.
 pub(super) async fn slowest(State(state): Shared, uri: Uri) -> Result<Json<Slowest>, Problem> {
-    let parameters = parameters(&uri, &["limit", "by"])?;
-    let limit = parameters.limit().map_err(|detail| bad_request(&uri, detail))?;
-    let by = parameters.by().map_err(|detail| bad_request(&uri, detail))?;
-    Ok(Json(apart(move || Slowest::new(&state.profiler.snapshot(), limit, by)).await))
+    let parameters = parameters(&uri, &["window", "limit", "offset", "by"])?;
+    let read = || Ok((parameters.window()?, parameters.page()?, parameters.by()?));
+    let (window, page, by) = read().map_err(|detail| bad_request(&uri, detail))?;
+    let slowest = move || Slowest::new(&state.profiler.snapshot(window, Instant::now().into_std()), page, by);
+    Ok(Json(apart(slowest).await))
 }
 
 /// There is no such endpoint.
@@ -119,49 +122,62 @@ mod tests {
         );
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn overview_before_the_first_request() {
         Exchange::get("/performance/profile/overview").with(&empty_state()).await.assert_json(
-            r#"{"requests":0,"errors":0,"error_rate_percent":null,"latency_ms":null,"slow_requests":0,
-            "slow_rate_percent":null,"cache_hit_rate_percent":null,"endpoints":0}"#,
+            r#"{"window":"1h","lasts_seconds":100.0,"requests":0,"requests_per_second":0.0,"errors":0,
+            "error_rate_percent":null,"aborted":0,"streamed":0,"bytes":0,"latency_ms":null,"upstream_latency_ms":null,
+            "upstream_share_percent":null,"slow_requests":0,"slow_rate_percent":null,"cache_hit_rate_percent":null,
+            "endpoints":0,"saturation":{"requests":0,"most_in_flight":0,"serves_at_once":null,"p95_ms":null,
+            "unqueued_p95_ms":null,"queueing_share_of_p95_percent":null}}"#,
         );
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn overview_after_some_requests() {
         // Complete ones took 2, 40, 100 and 800 ms; the median is the second, within 1 %.
-        Exchange::get("/performance/profile/overview").with(&used_state()).await.assert_json(
-            r#"{"requests":5,"errors":1,"error_rate_percent":20.0,
-            "latency_ms":{"avg":235.5,"p50":40.35,"p95":800.0,"p99":800.0,"max":800.0},
-            "slow_requests":1,"slow_rate_percent":20.0,"cache_hit_rate_percent":25.0,"endpoints":2}"#,
+        Exchange::get("/performance/profile/overview?window=15m").with(&used_state()).await.assert_json(
+            r#"{"window":"15m","lasts_seconds":100.0,"requests":5,"requests_per_second":0.05,"errors":1,
+            "error_rate_percent":20.0,"aborted":1,"streamed":0,"bytes":1020,
+            "latency_ms":{"avg":235.5,"p50":39.847,"p95":800.0,"p99":800.0,"max":800.0},
+            "upstream_latency_ms":{"avg":273.333,"p50":90.476,"p95":700.0,"p99":700.0,"max":700.0},
+            "upstream_share_percent":87.05,"slow_requests":1,"slow_rate_percent":20.0,"cache_hit_rate_percent":25.0,
+            "endpoints":2,"saturation":{"requests":3,"most_in_flight":1,"serves_at_once":null,"p95_ms":700.0,
+            "unqueued_p95_ms":null,"queueing_share_of_p95_percent":null}}"#,
         );
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn slowest_before_the_first_request() {
         let answer = Exchange::get("/performance/profile/slowest").with(&empty_state()).await;
-        answer.assert_json(r#"{"endpoints":[],"requests":[]}"#);
+        answer.assert_json(
+            r#"{"window":"1h","lasts_seconds":100.0,"endpoints_total":0,"endpoints":[],"requests_total":0,"requests":[]}"#,
+        );
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn slowest_after_some_requests() {
-        Exchange::get("/performance/profile/slowest").with(&used_state()).await.assert_json(
-            r#"{"endpoints":[
-            {"method":"GET","endpoint":"/users/{id}","requests":4,"errors":1,
-            "latency_ms":{"min":2.0,"avg":280.667,"p50":40.35,"p95":800.0,"p99":800.0,"max":800.0,"stdev":367.552},
-            "cache_hit_rate_percent":25.0},
-            {"method":"POST","endpoint":"/orders","requests":1,"errors":0,
+        Exchange::get("/performance/profile/slowest?limit=2").with(&used_state()).await.assert_json(
+            r#"{"window":"1h","lasts_seconds":100.0,"endpoints_total":2,"endpoints":[
+            {"method":"GET","endpoint":"/users/{id}","requests":4,"requests_per_second":0.04,"errors":1,"aborted":1,
+            "streamed":0,"bytes":1020,"time_share_percent":89.38,
+            "latency_ms":{"min":2.0,"avg":280.667,"p50":39.847,"p95":800.0,"p99":800.0,"max":800.0,"stdev":367.552},
+            "upstream_latency_ms":{"min":30.0,"avg":365.0,"p50":30.0,"p95":700.0,"p99":700.0,"max":700.0,"stdev":335.0},
+            "upstream_share_percent":86.7,"cache_hit_rate_percent":25.0,"queries_per_request":null},
+            {"method":"POST","endpoint":"/orders","requests":1,"requests_per_second":0.01,"errors":0,"aborted":0,
+            "streamed":0,"bytes":0,"time_share_percent":10.62,
             "latency_ms":{"min":100.0,"avg":100.0,"p50":100.0,"p95":100.0,"p99":100.0,"max":100.0,"stdev":0.0},
-            "cache_hit_rate_percent":null}],
-            "requests":[
-            {"method":"GET","endpoint":"/users/{id}","status":503,"duration_ms":800.0,
-            "upstream_first_byte_ms":700.0,"cache":"miss"},
-            {"method":"POST","endpoint":"/orders","status":201,"duration_ms":100.0,
-            "upstream_first_byte_ms":90.0,"cache":"bypass"},
-            {"method":"GET","endpoint":"/users/{id}","status":200,"duration_ms":40.0,
-            "upstream_first_byte_ms":30.0,"cache":"miss"},
-            {"method":"GET","endpoint":"/users/{id}","status":200,"duration_ms":2.0,
-            "upstream_first_byte_ms":null,"cache":"hit"}]}"#,
+            "upstream_latency_ms":{"min":90.0,"avg":90.0,"p50":90.0,"p95":90.0,"p99":90.0,"max":90.0,"stdev":0.0},
+            "upstream_share_percent":90.0,"cache_hit_rate_percent":null,"queries_per_request":null}],
+            "requests_total":4,"requests":[
+            {"method":"GET","endpoint":"/users/{id}","path":null,"status":503,"ended_seconds":1700000100.0,
+            "duration_ms":800.0,
+            "breakdown_ms":{"queue":0.0,"connect":1.0,"first_byte":700.0,"compression":0.0,"body":99.0},
+            "in_flight":1,"cache":"miss","bytes":20,"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","queries":null},
+            {"method":"POST","endpoint":"/orders","path":null,"status":201,"ended_seconds":1700000100.0,
+            "duration_ms":100.0,
+            "breakdown_ms":{"queue":0.0,"connect":1.0,"first_byte":90.0,"compression":0.0,"body":9.0},
+            "in_flight":1,"cache":"bypass","bytes":0,"trace_id":null,"queries":null}]}"#,
         );
     }
 
@@ -178,10 +194,15 @@ mod tests {
     async fn a_bad_parameter_is_a_problem_that_names_it() {
         for (path, query, detail) in [
             ("cache/stats", "x", "unknown parameter \"x\": expected none"),
-            ("profile/overview", "window=1h", "unknown parameter \"window\": expected none"),
-            ("profile/slowest", "limt=5", "unknown parameter \"limt\": expected limit, by"),
+            ("profile/overview", "window=2h", "window = \"2h\": expected one of 1m, 5m, 15m, 1h, 6h, 24h"),
+            ("profile/slowest", "limt=5", "unknown parameter \"limt\": expected window, limit, offset, by"),
             ("profile/slowest", "limit=101", "limit = \"101\": expected a whole number from 1 to 100"),
-            ("profile/slowest", "by=p42", "by = \"p42\": expected one of p50, p95, p99, avg, max, requests"),
+            ("profile/slowest", "offset=-1", "offset = \"-1\": expected a whole number from 0 to 1000000"),
+            (
+                "profile/slowest",
+                "by=p42",
+                "by = \"p42\": expected one of p50, p95, p99, avg, max, upstream_p95, total_time, requests",
+            ),
         ] {
             let instance = format!("/performance/{path}");
             let answer = Exchange::get(&format!("{instance}?{query}")).with(&used_state()).await;

@@ -8,7 +8,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::{HeaderMap, Method, Request, StatusCode, Version, header},
+    http::{HeaderMap, Request, StatusCode, Version, header},
 };
 use serde_json::json;
 use tower::ServiceExt;
@@ -21,10 +21,18 @@ use crate::{
     },
     compress::{self, Compression},
     header::coding::Coding,
-    profile::{self, CacheUse, Profiler, Sample},
+    profile::{self, Asked, CacheUse, Ending, Path, Profiler, Sample},
     state::{Draining, Reloads, State},
     traffic::Traffic,
 };
+
+/// When the process of these states began, since 1970.
+const STARTED: Duration = Duration::from_secs(1_700_000_000);
+
+/// A hundred seconds ago, on the clock of a test whose clock is paused.
+fn started() -> Instant {
+    tokio::time::Instant::now().into_std() - Duration::from_secs(100)
+}
 
 /// A state in which nothing has happened.
 pub(super) fn empty_state() -> Arc<State> {
@@ -39,7 +47,7 @@ pub(super) fn state_with(keyed: keyed::Settings) -> Arc<State> {
         compression: Compression::new(compress::Settings::default()),
         cache_headers: Default::default(),
         routes: Default::default(),
-        profiler: Profiler::new(profile::Settings::default()),
+        profiler: Profiler::new(profile::Settings::default(), started(), SystemTime::UNIX_EPOCH + STARTED),
         traffic: Traffic::default(),
         draining: Draining::default(),
         reloads: Reloads::started(SystemTime::UNIX_EPOCH),
@@ -85,24 +93,22 @@ pub(super) fn used_state() -> Arc<State> {
         coding.skipped(why);
     }
 
-    let users = Sample {
-        status: 200,
-        cache: CacheUse::Miss,
-        upstream_first_byte: Some(Duration::from_millis(30)),
-        ..Sample::of("/users/{id}", Duration::from_millis(40))
-    };
-    state.profiler.record(users.clone());
-    let failed = Sample { status: 503, duration: Duration::from_millis(800), ..users };
-    state.profiler.record(Sample { upstream_first_byte: Some(Duration::from_millis(700)), ..failed });
-    let order = Sample { method: Method::POST, status: 201, cache: CacheUse::Bypass, ..users_order() };
-    state.profiler.record(order);
-    state.profiler.record(Sample { cache: CacheUse::Hit, ..Sample::of("/users/{id}", Duration::from_millis(2)) });
-    state.profiler.record(Sample { aborted: true, ..Sample::of("/users/{id}", Duration::from_secs(60)) });
+    let milli = Duration::from_millis;
+    let users = |duration| Sample::of("/users/7", milli(duration));
+    let asked =
+        |first_byte| Asked { connect: milli(1), first_byte: milli(first_byte), in_flight: 1, ..Asked::default() };
+    let order = Sample { method: "POST", status: 201, cache: CacheUse::Bypass, result: "bypass", ..users(100) };
+    let trace_id = Some(*b"4bf92f3577b34da6a3ce929d0e0e4736");
+    for sample in [
+        Sample { upstream: Some(asked(30)), ..users(40) },
+        Sample { status: 503, upstream: Some(asked(700)), trace_id, bytes: 20, ..users(800) },
+        Sample { path: Path::of(b"/orders"), upstream: Some(asked(90)), ..order },
+        Sample { cache: CacheUse::Hit, result: "hit", bytes: 1000, ..users(2) },
+        Sample { ending: Ending::Aborted, ..users(60_000) },
+    ] {
+        state.profiler.record(sample);
+    }
     state
-}
-
-fn users_order() -> Sample {
-    Sample { upstream_first_byte: Some(Duration::from_millis(90)), ..Sample::of("/orders", Duration::from_millis(100)) }
 }
 
 /// A request, by default as a browser on this machine sends it.

@@ -20,6 +20,7 @@ mod guard;
 mod metrics;
 mod patience;
 mod problem;
+mod profile;
 mod query;
 mod router;
 mod serve;

@@ -4,14 +4,16 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use axum::{extract::Query, http::Uri};
 
-use super::view::By;
+use super::profile::{By, Page};
 use crate::{
     cache::keyed::{MAX_TTL, Pattern, Select},
+    profile::Window,
     units,
 };
 
 const LIMIT_DEFAULT: usize = 10;
 const LIMIT_MAX: usize = 100;
+const OFFSET_MAX: usize = 1_000_000;
 const TTL_DEFAULT: Duration = Duration::from_secs(300);
 const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=MAX_TTL;
 /// More tags than these, or longer ones, would say more than the value.
@@ -46,8 +48,26 @@ impl Parameters {
         Ok(Self(given))
     }
 
+    /// Which time is wanted.
+    pub(super) fn window(&self) -> Result<Window, String> {
+        let Some(given) = self.value("window") else { return Ok(Window::default()) };
+        Window::ALL.into_iter().find(|(name, _)| *name == given).map(|(_, window)| window).ok_or_else(|| {
+            let names = Window::ALL.map(|(name, _)| name).join(", ");
+            format!("window = {given:?}: expected one of {names}")
+        })
+    }
+
+    /// Which part of a list is wanted.
+    pub(super) fn page(&self) -> Result<Page, String> {
+        let Some(given) = self.value("offset") else { return Ok(Page { limit: self.limit()?, offset: 0 }) };
+        let offset = given.parse().ok().filter(|offset| *offset <= OFFSET_MAX);
+        let offset =
+            offset.ok_or_else(|| format!("offset = {given:?}: expected a whole number from 0 to {OFFSET_MAX}"))?;
+        Ok(Page { limit: self.limit()?, offset })
+    }
+
     /// How many rows are wanted.
-    pub(super) fn limit(&self) -> Result<usize, String> {
+    fn limit(&self) -> Result<usize, String> {
         let Some(given) = self.value("limit") else { return Ok(LIMIT_DEFAULT) };
         match given.parse() {
             Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
@@ -127,7 +147,7 @@ mod tests {
     fn of(query: &str) -> Result<(usize, By), String> {
         let uri = format!("/performance/profile/slowest{query}").parse().unwrap();
         let parameters = Parameters::of(&uri, &["limit", "by"])?;
-        Ok((parameters.limit()?, parameters.by()?))
+        Ok((parameters.page()?.limit, parameters.by()?))
     }
 
     #[test]
@@ -147,7 +167,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_what_was_expected() {
         let number = "expected a whole number from 1 to 100";
-        let measures = "expected one of p50, p95, p99, avg, max, requests";
+        let measures = "expected one of p50, p95, p99, avg, max, upstream_p95, total_time, requests";
         for (query, expected) in [
             ("?limit=0", format!("limit = \"0\": {number}")),
             ("?limit=101", format!("limit = \"101\": {number}")),

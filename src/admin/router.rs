@@ -237,7 +237,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn head_is_get_without_the_body() {
         for path in [
             "/livez",

@@ -4,10 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-use crate::{
-    cache::{self, Outcome, keyed},
-    profile,
-};
+use crate::cache::{self, Outcome, keyed};
 
 /// Numbers by name, shown as an object in this order.
 #[derive(Debug)]
@@ -190,188 +187,8 @@ impl Purged {
     }
 }
 
-/// All endpoints together, since the start.
-#[derive(Debug, Serialize)]
-pub(super) struct Overview {
-    requests: u64,
-    errors: u64,
-    error_rate_percent: Option<f64>,
-    latency_ms: Option<OverviewLatency>,
-    slow_requests: u64,
-    slow_rate_percent: Option<f64>,
-    cache_hit_rate_percent: Option<f64>,
-    endpoints: usize,
-}
-
-/// Durations of all endpoints together; the minimum and the deviation say nothing there.
-#[derive(Debug, Serialize)]
-struct OverviewLatency {
-    avg: f64,
-    p50: f64,
-    p95: f64,
-    p99: f64,
-    max: f64,
-}
-
-impl From<&profile::Snapshot> for Overview {
-    fn from(snapshot: &profile::Snapshot) -> Self {
-        let total = snapshot.total();
-        Self {
-            requests: total.requests,
-            errors: total.errors,
-            error_rate_percent: total.error_rate_percent().map(percent),
-            latency_ms: total.latency.summary().map(|summary| OverviewLatency {
-                avg: millis(summary.avg),
-                p50: millis(summary.p50),
-                p95: millis(summary.p95),
-                p99: millis(summary.p99),
-                max: millis(summary.max),
-            }),
-            slow_requests: total.slow,
-            slow_rate_percent: total.slow_rate_percent().map(percent),
-            cache_hit_rate_percent: total.cache_hit_rate_percent().map(percent),
-            endpoints: snapshot.endpoints.len(),
-        }
-    }
-}
-
-/// What "slowest" is judged by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum By {
-    P50,
-    P95,
-    P99,
-    Avg,
-    Max,
-    Requests,
-}
-
-impl By {
-    /// Every measure with its name in the query.
-    pub(super) const ALL: [(&'static str, Self); 6] = [
-        ("p50", Self::P50),
-        ("p95", Self::P95),
-        ("p99", Self::P99),
-        ("avg", Self::Avg),
-        ("max", Self::Max),
-        ("requests", Self::Requests),
-    ];
-
-    /// What endpoints are ordered by: nanoseconds or requests. `None`, and so last, without a sample.
-    fn measure(self, requests: u64, summary: Option<&profile::Summary>) -> Option<u128> {
-        let summary = || summary.copied();
-        let duration = match self {
-            Self::P50 => summary()?.p50,
-            Self::P95 => summary()?.p95,
-            Self::P99 => summary()?.p99,
-            Self::Avg => summary()?.avg,
-            Self::Max => summary()?.max,
-            Self::Requests => return Some(requests.into()),
-        };
-        Some(duration.as_nanos())
-    }
-}
-
-/// The slowest endpoints, and the slowest single requests.
-#[derive(Debug, Serialize)]
-pub(super) struct Slowest {
-    endpoints: Vec<Endpoint>,
-    requests: Vec<SlowRequest>,
-}
-
-/// One endpoint since the start.
-#[derive(Debug, Serialize)]
-struct Endpoint {
-    method: &'static str,
-    endpoint: String,
-    requests: u64,
-    errors: u64,
-    latency_ms: Option<Latency>,
-    cache_hit_rate_percent: Option<f64>,
-}
-
-/// Durations of one endpoint.
-#[derive(Debug, Serialize)]
-struct Latency {
-    min: f64,
-    avg: f64,
-    p50: f64,
-    p95: f64,
-    p99: f64,
-    max: f64,
-    stdev: f64,
-}
-
-/// One request with where its time went.
-#[derive(Debug, Serialize)]
-struct SlowRequest {
-    method: &'static str,
-    endpoint: String,
-    status: u16,
-    duration_ms: f64,
-    upstream_first_byte_ms: Option<f64>,
-    cache: &'static str,
-}
-
-impl Slowest {
-    /// At most `limit` of each, slowest first; endpoints that are equal stay in the order of their names.
-    pub(super) fn new(snapshot: &profile::Snapshot, limit: usize, by: By) -> Self {
-        let mut ranked: Vec<_> = snapshot
-            .endpoints
-            .iter()
-            .map(|endpoint| {
-                let summary = endpoint.figures.latency.summary();
-                (by.measure(endpoint.figures.requests, summary.as_ref()), endpoint, summary)
-            })
-            .collect();
-        ranked.sort_by(|(a, ..), (b, ..)| b.cmp(a));
-        Self {
-            endpoints: ranked
-                .into_iter()
-                .take(limit)
-                .map(|(_, endpoint, summary)| Endpoint::new(endpoint, summary))
-                .collect(),
-            requests: snapshot.slowest.iter().take(limit).map(SlowRequest::from).collect(),
-        }
-    }
-}
-
-impl Endpoint {
-    fn new(endpoint: &profile::Endpoint, summary: Option<profile::Summary>) -> Self {
-        Self {
-            method: endpoint.method,
-            endpoint: endpoint.endpoint.to_string(),
-            requests: endpoint.figures.requests,
-            errors: endpoint.figures.errors,
-            latency_ms: summary.map(|summary| Latency {
-                min: millis(summary.min),
-                avg: millis(summary.avg),
-                p50: millis(summary.p50),
-                p95: millis(summary.p95),
-                p99: millis(summary.p99),
-                max: millis(summary.max),
-                stdev: millis(summary.stdev),
-            }),
-            cache_hit_rate_percent: endpoint.figures.cache_hit_rate_percent().map(percent),
-        }
-    }
-}
-
-impl From<&profile::SlowRequest> for SlowRequest {
-    fn from(request: &profile::SlowRequest) -> Self {
-        Self {
-            method: request.method,
-            endpoint: request.endpoint.to_string(),
-            status: request.status,
-            duration_ms: millis(request.duration),
-            upstream_first_byte_ms: request.upstream_first_byte.map(millis),
-            cache: request.cache.name(),
-        }
-    }
-}
-
 /// Milliseconds to the microsecond: what is beyond is noise.
-fn millis(duration: Duration) -> f64 {
+pub(super) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
@@ -383,7 +200,6 @@ pub(super) fn percent(share: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::fixture::used_state;
 
     #[test]
     fn milliseconds_are_rounded_to_the_microsecond() {
@@ -396,27 +212,5 @@ mod tests {
     fn percentages_are_rounded_to_two_decimals() {
         assert_eq!(percent(200.0 / 3.0), 66.67);
         assert_eq!(percent(100.0), 100.0);
-    }
-
-    #[test]
-    fn each_measure_orders_by_itself() {
-        // Of /users/{id} three were complete: 2, 40 and 800 ms. Of /orders one: 100 ms.
-        let snapshot = used_state().profiler.snapshot();
-        let first = |by| Slowest::new(&snapshot, 1, by).endpoints[0].endpoint.clone();
-        assert_eq!(first(By::P50), "/orders");
-        for by in [By::P95, By::P99, By::Avg, By::Max, By::Requests] {
-            assert_eq!(first(by), "/users/{id}", "{by:?}");
-        }
-    }
-
-    #[test]
-    fn an_endpoint_without_durations_is_last() {
-        let state = used_state();
-        let aborted = profile::Sample { aborted: true, ..profile::Sample::of("/a", Duration::from_secs(9)) };
-        state.profiler.record(aborted);
-        let slowest = Slowest::new(&state.profiler.snapshot(), 10, By::Max);
-        let last = slowest.endpoints.last().unwrap();
-        assert_eq!((last.endpoint.as_str(), last.requests), ("/a", 1));
-        assert!(last.latency_ms.is_none());
     }
 }

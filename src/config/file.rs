@@ -13,6 +13,7 @@ use super::problem::{Fault, Given, Place, Problem};
 use super::section::{Document, Section, size};
 use crate::{
     header::{fields::is_token, refusal::MAX_HEADERS},
+    profile::Template,
     route::Class,
     server::{
         Upstream,
@@ -169,6 +170,10 @@ pub(super) struct Route {
 pub(super) struct Profile {
     pub(super) slow: Option<Given<Duration>>,
     pub(super) max_endpoints: Option<Given<usize>>,
+    pub(super) metrics_endpoints: Option<Given<usize>>,
+    pub(super) endpoints: Option<List<Template>>,
+    pub(super) keep_paths: Option<Given<bool>>,
+    pub(super) snapshot: Option<Given<PathBuf>>,
 }
 
 impl File {
@@ -317,6 +322,10 @@ impl Profile {
         let profile = Profile {
             slow: section.duration("slow", TIMEOUT),
             max_endpoints: section.whole("max_endpoints", 1..=10_000),
+            metrics_endpoints: section.whole("metrics_endpoints", 1..=10_000),
+            endpoints: section.texts("endpoints", |text| Template::new(text).map_err(|_| Fault::Endpoint)),
+            keep_paths: section.boolean("keep_paths"),
+            snapshot: section.text("snapshot", path),
         };
         section.finish();
         profile

@@ -54,6 +54,8 @@ pub struct Config {
     pub routes: Vec<route::Route>,
     /// `[profile]`.
     pub profile: profile::Settings,
+    /// `profile.snapshot`: the file in which figures survive a restart. Default: none.
+    pub profile_snapshot: Option<PathBuf>,
     /// `[tasks]`.
     pub tasks: Tasks,
 }
@@ -136,6 +138,7 @@ impl Config {
             cache_headers: file.cache_headers.settings(),
             routes: file.routes.iter().map(route_settings).collect(),
             profile,
+            profile_snapshot: given(&file.profile.snapshot),
             tasks: Tasks { store: given(&file.tasks_store) },
         }
     }
@@ -291,6 +294,9 @@ fn profile_settings(file: &file::Profile) -> profile::Settings {
     profile::Settings {
         slow: or(&file.slow, default.slow),
         max_endpoints: or(&file.max_endpoints, default.max_endpoints),
+        metrics_endpoints: or(&file.metrics_endpoints, default.metrics_endpoints),
+        endpoints: file.endpoints.as_ref().map_or(default.endpoints, items),
+        keep_paths: or(&file.keep_paths, default.keep_paths),
     }
 }
 

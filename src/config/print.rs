@@ -36,8 +36,12 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
     writeln!(out, "\n[cache.keyed]\nmax_entries = {max_entries}\nmax_bytes = {}", units::show_size(max_bytes))?;
     write_compression(&config.compression, out)?;
     write_cache_headers(&config.cache_headers, out)?;
-    let profile::Settings { slow, max_endpoints } = &config.profile;
+    let profile::Settings { slow, max_endpoints, metrics_endpoints, endpoints, keep_paths } = &config.profile;
     writeln!(out, "\n[profile]\nslow = {}\nmax_endpoints = {max_endpoints}", time(*slow))?;
+    writeln!(out, "metrics_endpoints = {metrics_endpoints}")?;
+    writeln!(out, "endpoints = {}", list(endpoints.iter().map(|endpoint| endpoint.as_str().to_owned())))?;
+    writeln!(out, "keep_paths = {keep_paths}")?;
+    optional(out, "snapshot", config.profile_snapshot.as_deref().map(path))?;
     writeln!(out, "\n[tasks]")?;
     optional(out, "store", config.tasks.store.as_deref().map(path))?;
     config.routes.iter().try_for_each(|route| write_route(route, out))

@@ -193,6 +193,8 @@ pub(super) enum Fault {
     CacheHeaders,
     Class,
     Cookie,
+    /// Occurs for what is no template of paths.
+    Endpoint,
     /// A name that no header field has.
     FieldName,
     Glob,
@@ -291,6 +293,9 @@ impl fmt::Display for Fault {
             Fault::FieldName => write!(f, "expected the name of a header field, such as \"cdn-cache-control\""),
             Fault::Cookie => {
                 f.write_str("expected a cookie's name, with or without a \"*\" at its end, such as \"_ga*\"")
+            }
+            Fault::Endpoint => {
+                f.write_str("expected a path with names for what changes, such as \"/users/{id}\" or \"/files/**\"")
             }
             Fault::Glob => f.write_str(
                 "expected a path that begins with \"/\", without a query, such as \"/users/*\" or \"/a/**\"",

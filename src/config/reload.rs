@@ -30,7 +30,7 @@ pub fn keep_until_restart(running: &Config, wanted: &mut Config) -> Vec<&'static
     keep("cache.max_object_bytes", &running.cache.max_object_bytes, &mut wanted.cache.max_object_bytes, &mut kept);
     keep("cache.keyed.max_entries", &running.keyed.max_entries, &mut wanted.keyed.max_entries, &mut kept);
     keep("cache.keyed.max_bytes", &running.keyed.max_bytes, &mut wanted.keyed.max_bytes, &mut kept);
-    keep("profile.max_endpoints", &running.profile.max_endpoints, &mut wanted.profile.max_endpoints, &mut kept);
+    keep("profile.snapshot", &running.profile_snapshot, &mut wanted.profile_snapshot, &mut kept);
     keep("tasks.store", &running.tasks.store, &mut wanted.tasks.store, &mut kept);
     kept
 }

@@ -155,7 +155,8 @@ refuses! {
     an_unknown_key_near_another: "[cache]\nmax_byte = 1" =>
         "proxy.toml:2: cache.max_byte: unknown key; did you mean \"max_bytes\"?";
     an_unknown_key_near_nothing: "[profile]\ncolour = \"red\"" =>
-        "proxy.toml:2: profile.colour: unknown key; [profile] takes slow, max_endpoints";
+        "proxy.toml:2: profile.colour: unknown key; [profile] takes slow, max_endpoints, metrics_endpoints, endpoints, \
+         keep_paths, snapshot";
     an_unknown_key_in_a_route: "[[route]]\nmatch = \"/\"\ntls = \"5s\"\nmath = \"/\"" =>
         "proxy.toml:3: route.tls: unknown key; [[route]] takes name, match, methods, ttl, stale_while_revalidate, \
          stale_if_error, cache, public, compress, class\n\

@@ -1,138 +1,157 @@
-//! What is counted for one endpoint, or for all of them together.
+//! What is counted of an endpoint over some time.
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
-    histogram::Histogram,
-    latency::Latency,
-    sample::{CacheUse, Sample},
+    latency::{Latency, PackedLatency},
+    sample::{CacheUse, Ending, Sample},
 };
 
-/// An endpoint answers with a handful of statuses. An origin that invents them must not make a series of each.
-pub const STATUSES_PER_ENDPOINT: usize = 16;
-
-/// What is counted for one endpoint, or for all of them together.
-#[derive(Clone, Debug, Default)]
+/// What is counted of an endpoint, or of all of them together, over some time.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
-    /// Requests that ended, aborted ones included.
+    /// How many requests, and what became of them.
+    pub counts: Counts,
+    /// How long the complete ones took, as their clients see it.
+    pub latency: Latency,
+    /// How long the origin took until its response head for complete ones, where it was asked: a client that takes its
+    /// time does not make this longer.
+    pub upstream: Latency,
+}
+
+/// How many requests, and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Requests that ended, in whichever way.
     pub requests: u64,
     /// Of them, those answered with a status of 500 or above.
     pub errors: u64,
     /// Of them, those that were cut short; they are in no duration.
     pub aborted: u64,
+    /// Of them, tunnels and streams of events; they are in no duration.
+    pub open: u64,
     /// Of them, those that took at least as long as the settings call slow.
     pub slow: u64,
-    /// Requests by the status they were answered with.
-    pub statuses: Statuses,
-    /// How long the complete ones took, for percentiles.
-    pub latency: Latency,
-    /// How long the complete ones took, in fixed buckets.
-    pub durations: Histogram,
-    /// How long the origin took until its response head, whenever it was asked and answered.
-    pub upstream: Histogram,
     /// Body bytes sent to clients.
     pub bytes: u64,
     cache: [u64; CacheUse::ALL.len()],
 }
 
-impl Figures {
-    /// Counts a request, which is slow from `slow` on.
-    pub fn add(&mut self, sample: &Sample, slow: Duration) {
-        self.requests += 1;
-        self.errors += u64::from(sample.status >= 500);
-        self.statuses.add(sample.status, 1);
-        self.cache[sample.cache as usize] += 1;
-        self.bytes = self.bytes.saturating_add(sample.bytes);
-        if let Some(first_byte) = sample.upstream_first_byte {
-            self.upstream.add(first_byte);
-        }
-        if sample.aborted {
-            self.aborted += 1;
-        } else {
-            self.slow += u64::from(sample.duration >= slow);
-            self.latency.add(sample.duration);
-            self.durations.add(sample.duration);
-        }
-    }
+/// The same in little room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct PackedFigures {
+    counts: Counts,
+    latency: PackedLatency,
+    upstream: PackedLatency,
+}
 
-    /// Counts what the other one counted.
-    pub fn merge(&mut self, other: &Self) {
+impl Counts {
+    fn merge(&mut self, other: &Self) {
         self.requests += other.requests;
         self.errors += other.errors;
         self.aborted += other.aborted;
+        self.open += other.open;
         self.slow += other.slow;
-        self.statuses.merge(&other.statuses);
-        self.latency.merge(&other.latency);
-        self.durations.merge(&other.durations);
-        self.upstream.merge(&other.upstream);
         self.bytes = self.bytes.saturating_add(other.bytes);
         for (mine, theirs) in self.cache.iter_mut().zip(other.cache) {
             *mine += theirs;
         }
     }
+}
+
+impl Figures {
+    /// Counts a request, which is slow from `slow` on.
+    pub fn add(&mut self, sample: &Sample, slow: Duration) {
+        let counts = &mut self.counts;
+        counts.requests += 1;
+        counts.errors += u64::from(sample.status >= 500);
+        counts.cache[sample.cache as usize] += 1;
+        counts.bytes = counts.bytes.saturating_add(sample.bytes);
+        match sample.ending {
+            Ending::Aborted => counts.aborted += 1,
+            Ending::Open => counts.open += 1,
+            Ending::Complete => {
+                counts.slow += u64::from(sample.duration >= slow);
+                self.latency.add(sample.duration);
+                if let Some(asked) = sample.upstream {
+                    self.upstream.add(asked.first_byte);
+                }
+            }
+        }
+    }
+
+    /// Counts what the other one counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.counts.merge(&other.counts);
+        self.latency.merge(&other.latency);
+        self.upstream.merge(&other.upstream);
+    }
+
+    pub(super) fn merge_packed(&mut self, other: &PackedFigures) {
+        self.counts.merge(&other.counts);
+        self.latency.merge_packed(&other.latency);
+        self.upstream.merge_packed(&other.upstream);
+    }
+
+    /// In little room; nothing where nothing was counted.
+    pub(super) fn pack(&self) -> Option<Box<PackedFigures>> {
+        (self.counts.requests > 0).then(|| {
+            Box::new(PackedFigures {
+                counts: self.counts,
+                latency: self.latency.pack(),
+                upstream: self.upstream.pack(),
+            })
+        })
+    }
+
+    /// Forgets everything, and keeps the room.
+    pub(super) fn clear(&mut self) {
+        self.counts = Counts::default();
+        self.latency.clear();
+        self.upstream.clear();
+    }
 
     /// Requests that the cache took part in this way.
     pub fn cache(&self, used: CacheUse) -> u64 {
-        self.cache[used as usize]
+        self.counts.cache[used as usize]
     }
 
     /// Share of the requests the cache looked at that it answered, 0 to 100; `None` before the first.
     pub fn cache_hit_rate_percent(&self) -> Option<f64> {
         let hits = self.cache(CacheUse::Hit);
-        percent(hits, hits + self.cache(CacheUse::Miss))
+        percent(hits as f64, (hits + self.cache(CacheUse::Miss)) as f64)
     }
 
     /// Share of all requests that were answered with an error, 0 to 100; `None` before the first.
     pub fn error_rate_percent(&self) -> Option<f64> {
-        percent(self.errors, self.requests)
+        percent(self.counts.errors as f64, self.counts.requests as f64)
     }
 
     /// Share of all requests that were slow, 0 to 100; `None` before the first.
     pub fn slow_rate_percent(&self) -> Option<f64> {
-        percent(self.slow, self.requests)
+        percent(self.counts.slow as f64, self.counts.requests as f64)
+    }
+
+    /// Share of the time of all complete requests that the origin took until its response head, 0 to 100; `None` before
+    /// the first.
+    pub fn upstream_share_percent(&self) -> Option<f64> {
+        let share = percent(self.upstream.sum().as_secs_f64(), self.latency.sum().as_secs_f64());
+        // An origin that answers before the whole head was read here is not more than everything.
+        share.map(|share| share.min(100.0))
     }
 }
 
-fn percent(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 * 100.0 / whole as f64)
+impl PackedFigures {
+    /// The bytes that it takes on the heap, itself included.
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of::<Self>() + self.latency.heap_bytes() + self.upstream.heap_bytes()
+    }
 }
 
-/// Requests by status: the first [`STATUSES_PER_ENDPOINT`] that occur are told apart.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Statuses {
-    known: Vec<(u16, u64)>,
-    other: u64,
-}
-
-impl Statuses {
-    fn add(&mut self, status: u16, count: u64) {
-        if let Some((_, known)) = self.known.iter_mut().find(|(known, _)| *known == status) {
-            *known += count;
-        } else if self.known.len() < STATUSES_PER_ENDPOINT {
-            self.known.push((status, count));
-        } else {
-            self.other += count;
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        for (status, count) in &other.known {
-            self.add(*status, *count);
-        }
-        self.other += other.other;
-    }
-
-    /// Each status that is told apart, with its requests, in the order of the statuses.
-    pub fn known(&self) -> Vec<(u16, u64)> {
-        let mut known = self.known.clone();
-        known.sort_unstable();
-        known
-    }
-
-    /// Requests with any other status.
-    pub fn other(&self) -> u64 {
-        self.other
-    }
+fn percent(part: f64, whole: f64) -> Option<f64> {
+    (whole > 0.0).then(|| part * 100.0 / whole)
 }
 
 #[cfg(test)]
@@ -154,22 +173,22 @@ mod tests {
     #[test]
     fn an_error_is_a_status_from_500_on() {
         let figures = figures(&[499, 500, 503, 200].map(|status| Sample { status, ..quick() }));
-        assert_eq!((figures.errors, figures.error_rate_percent()), (2, Some(50.0)));
-        assert_eq!(figures.statuses.known(), [(200, 1), (499, 1), (500, 1), (503, 1)]);
+        assert_eq!((figures.counts.errors, figures.error_rate_percent()), (2, Some(50.0)));
     }
 
     #[test]
     fn slow_begins_at_the_threshold() {
         let figures = figures(&[Sample::of("/", SLOW), Sample::of("/", SLOW - Duration::from_nanos(1))]);
-        assert_eq!((figures.slow, figures.slow_rate_percent()), (1, Some(50.0)));
+        assert_eq!((figures.counts.slow, figures.slow_rate_percent()), (1, Some(50.0)));
     }
 
     #[test]
-    fn an_aborted_request_is_counted_and_in_no_duration() {
-        let aborted = Sample { aborted: true, bytes: 7, ..Sample::of("/", Duration::from_secs(9)) };
-        let figures = figures(&[aborted]);
-        assert_eq!((figures.requests, figures.aborted, figures.bytes), (1, 1, 7));
-        assert_eq!((figures.slow, figures.latency.count(), figures.durations.count()), (0, 0, 0));
+    fn what_is_not_complete_is_counted_and_in_no_duration() {
+        let long = Sample { bytes: 7, ..Sample::of("/", Duration::from_secs(9)) }.asked(Duration::from_secs(8));
+        let figures = figures(&[Ending::Aborted, Ending::Open].map(|ending| Sample { ending, ..long }));
+        let counts = figures.counts;
+        assert_eq!((counts.requests, counts.aborted, counts.open, counts.bytes), (2, 1, 1, 14));
+        assert_eq!((counts.slow, figures.latency.count(), figures.upstream.count()), (0, 0, 0));
     }
 
     #[test]
@@ -185,40 +204,39 @@ mod tests {
     }
 
     #[test]
-    fn only_requests_that_reached_the_origin_are_in_its_histogram() {
-        let asked = Sample { upstream_first_byte: Some(Duration::from_millis(20)), ..quick() };
-        let figures = figures(&[asked, quick()]);
-        assert_eq!((figures.upstream.count(), figures.upstream.sum()), (1, Duration::from_millis(20)));
-    }
-
-    #[test]
-    fn statuses_beyond_the_bound_count_together() {
-        let samples: Vec<Sample> = (200..300).map(|status| Sample { status, ..quick() }).collect();
-        let statuses = figures(&samples).statuses;
-        assert_eq!(statuses.known().len(), STATUSES_PER_ENDPOINT);
-        assert_eq!(statuses.other(), 100 - STATUSES_PER_ENDPOINT as u64);
+    fn the_share_of_the_origin_is_that_of_all_time() {
+        let millis = Duration::from_millis;
+        let asked = Sample::of("/", millis(30)).asked(millis(20));
+        assert_eq!(figures(&[asked, Sample::of("/", millis(10))]).upstream_share_percent(), Some(50.0));
+        assert_eq!(figures(&[]).upstream_share_percent(), None);
     }
 
     #[test]
     fn merged_figures_are_those_of_all_samples() {
         let samples: Vec<Sample> = (0..40u16)
-            .map(|n| Sample {
-                status: 200 + n * 10,
-                cache: CacheUse::ALL[usize::from(n) % 3],
-                duration: Duration::from_millis(u64::from(n) * 25),
-                upstream_first_byte: (n % 2 == 0).then_some(Duration::from_millis(n.into())),
-                bytes: n.into(),
-                aborted: n % 7 == 0,
-                ..quick()
+            .map(|n| {
+                let sample = Sample {
+                    status: 200 + n * 10,
+                    cache: CacheUse::ALL[usize::from(n) % 3],
+                    duration: Duration::from_millis(u64::from(n) * 25),
+                    bytes: n.into(),
+                    ending: [Ending::Complete, Ending::Complete, Ending::Aborted, Ending::Open][usize::from(n) % 4],
+                    ..quick()
+                };
+                if n % 2 == 0 { sample.asked(Duration::from_millis(n.into())) } else { sample }
             })
             .collect();
         let all = figures(&samples);
-        let mut merged = figures(&samples[..15]);
-        merged.merge(&figures(&samples[15..]));
-        assert_eq!((merged.requests, merged.errors, merged.aborted), (all.requests, all.errors, all.aborted));
-        assert_eq!((merged.slow, merged.bytes, merged.cache), (all.slow, all.bytes, all.cache));
-        assert_eq!((&merged.durations, &merged.upstream), (&all.durations, &all.upstream));
-        assert_eq!(merged.statuses, all.statuses);
-        assert_eq!(merged.latency.summary().unwrap().p95, all.latency.summary().unwrap().p95);
+        let (mut merged, second) = (figures(&samples[..15]), figures(&samples[15..]));
+        let mut unpacked = Figures::default();
+        unpacked.merge_packed(&merged.pack().unwrap());
+        unpacked.merge_packed(&second.pack().unwrap());
+        merged.merge(&second);
+        for figures in [merged, unpacked] {
+            assert_eq!(figures.counts, all.counts);
+            let p95 = |latency: &Latency| latency.summary().unwrap().p95;
+            assert_eq!((p95(&figures.latency), p95(&figures.upstream)), (p95(&all.latency), p95(&all.upstream)));
+        }
+        assert_eq!(Figures::default().pack(), None);
     }
 }

@@ -1,15 +1,13 @@
-//! Which policy a request falls under, and which endpoint name its figures are kept under.
+//! Which policy a request falls under.
 //!
-//! `route` is what the configuration names; `endpoint` is the template that a path is folded into.
+//! `route` is what the configuration names; the template that a path is folded into is an endpoint (`profile`).
 
-mod endpoint;
 mod glob;
 
 use std::time::Duration;
 
 use http::Method;
 
-pub use endpoint::endpoint;
 pub use glob::matches;
 
 /// One `[[route]]` of the configuration.

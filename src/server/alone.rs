@@ -128,9 +128,9 @@ impl Engine {
         mut exchange: Exchange,
         reply: &mut R,
     ) -> Served {
-        let upstream = Some(exchange.received.at - exchange.received.requested);
-        let detail = status.detail();
-        let served = Served { status: exchange.head.status(), outcome, detail, error: None, upstream, whole: false };
+        let (upstream, detail) = (Some(exchange.asked), status.detail());
+        let served =
+            Served { detail, upstream, ..Served::new(exchange.head.status(), outcome) }.of_a_stream(&exchange.head);
         let added = self.ours(request, status);
         let personal = self.state.cache.asker(&request.head, &request.rule.policy).is_identified();
         let head = exchange.head.clone();
@@ -158,14 +158,7 @@ impl Engine {
         let mut added = Vec::with_capacity(64);
         add(&mut added, "X-Request-Id", request.id.as_str().as_bytes());
         let whole = reply.whole(&head, &added, body).await.is_ok();
-        Served {
-            status: head.status(),
-            outcome: Outcome::Miss,
-            detail: None,
-            error: Some(failure.name()),
-            upstream: None,
-            whole,
-        }
+        Served { error: Some(failure.name()), whole, ..Served::new(head.status(), Outcome::Miss) }
     }
 }
 

@@ -105,13 +105,20 @@ pub(super) struct Encoding<'s, B> {
     /// `None` once it has finished.
     encoder: Option<Encoder>,
     stats: &'s Stats,
+    /// What it cost, once it has finished.
+    spent: Duration,
     /// Bytes that went in.
     pub(super) taken: u64,
 }
 
 impl<'s, B> Encoding<'s, B> {
     pub(super) fn new(body: B, coding: Coding, encoder: Encoder, stats: &'s Stats) -> Self {
-        Self { body, coding, encoder: Some(encoder), stats, taken: 0 }
+        Self { body, coding, encoder: Some(encoder), stats, spent: Duration::ZERO, taken: 0 }
+    }
+
+    /// The time that coding took so far.
+    pub(super) fn spent(&self) -> Duration {
+        self.encoder.as_ref().map_or(self.spent, Encoder::cpu)
     }
 
     /// The body itself.
@@ -138,7 +145,8 @@ impl<B: Body> Body for Encoding<'_, B> {
                 }
                 None => {
                     let end = encoder.finish();
-                    self.stats.encoded(self.coding, false, encoder.cpu());
+                    self.spent = encoder.cpu();
+                    self.stats.encoded(self.coding, false, self.spent);
                     self.encoder = None;
                     end
                 }

@@ -1,6 +1,6 @@
 //! 7 compress: in which form a client gets a body, and the coding of what is stored, which is done once for each coding.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -109,8 +109,9 @@ impl Engine {
     }
 
     /// A whole body coded at once.
-    pub(super) fn code(&self, coding: Coding, body: &[u8]) -> Result<Bytes, Skip> {
+    pub(super) fn code(&self, request: &Request, coding: Coding, body: &[u8]) -> Result<Bytes, Skip> {
         let (coded, spent) = whole(coding, Effort::Quick, &self.compression, body).map_err(|_| Skip::Failed)?;
+        request.spent.add(spent);
         self.state.compression.stats.encoded(coding, false, spent);
         if coded.len() < body.len() { Ok(coded) } else { Err(Skip::NotSmaller) }
     }
@@ -134,6 +135,16 @@ impl Engine {
 
     /// A stored body in this coding, made now if it was not made before. Who comes meanwhile waits for it.
     async fn made(&self, request: &Request, entry: &Arc<Entry>, coding: Coding) -> Result<Arc<Coded>, Skip> {
+        if let Some(coded) = entry.coded(coding) {
+            return Ok(coded);
+        }
+        let began = Instant::now();
+        let made = self.made_once(request, entry, coding).await;
+        request.spent.add(began.elapsed());
+        made
+    }
+
+    async fn made_once(&self, request: &Request, entry: &Arc<Entry>, coding: Coding) -> Result<Arc<Coded>, Skip> {
         // Whoever was at it may have failed; then it is this one's turn, once.
         for _ in 0..2 {
             if let Some(coded) = entry.coded(coding) {

@@ -1,7 +1,10 @@
 //! What is known of one request besides its head.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -13,6 +16,7 @@ use crate::{
         forwarded::{Peer, is_https},
         request::Version,
     },
+    profile::TraceId,
     route::Policy,
 };
 
@@ -32,6 +36,28 @@ pub(super) struct Request {
     /// The codings that the client takes, where they are our business. Then the head does not name them any more: the app
     /// is asked for the body as it is, and nothing is chosen by them but the coding made here.
     pub(super) accepted: Option<Accepted>,
+    /// Coding for this request.
+    pub(super) spent: Spent,
+}
+
+/// Time that adds up where a request is only looked at. A copy of a request begins with none.
+#[derive(Debug, Default)]
+pub(super) struct Spent(AtomicU64);
+
+impl Spent {
+    pub(super) fn add(&self, time: Duration) {
+        self.0.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    pub(super) fn so_far(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Relaxed))
+    }
+}
+
+impl Clone for Spent {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 /// What the configuration says of a request, and where it is counted.
@@ -47,13 +73,13 @@ impl Request {
     pub(super) fn new(mut head: RequestHead, peer: Peer, began: Instant, rule: Arc<Rule>) -> Self {
         let id = RequestId::of(&head);
         let accepted = rule.codes.then(|| Accepted::take(&mut head));
-        Self { head, peer, began, id, rule, accepted }
+        Self { head, peer, began, id, rule, accepted, spent: Spent::default() }
     }
 }
 
 impl Request {
     /// What the access log says of it.
-    pub(super) fn line(&self, served: &Served, endpoint: Arc<str>, duration: Duration, bytes: u64) -> Line {
+    pub(super) fn line(&self, served: &Served, endpoint: String, duration: Duration, bytes: u64) -> Line {
         let field = |name| self.head.get(name).map(<[u8]>::to_vec);
         Line {
             time: SystemTime::now(),
@@ -70,7 +96,7 @@ impl Request {
             endpoint,
             status: served.status,
             duration,
-            upstream: served.upstream,
+            upstream: served.upstream.map(|asked| asked.first_byte),
             bytes,
             aborted: !served.whole,
             cache: served.outcome.name(),
@@ -78,9 +104,14 @@ impl Request {
             user_agent: field("user-agent"),
             referrer: field("referer"),
             request_id: self.id.as_str().into(),
-            trace_id: self.head.get("traceparent").and_then(trace_id).map(Into::into),
+            trace_id: self.trace_id().map(|id| String::from_utf8_lossy(&id).into_owned()),
             error: served.error,
         }
+    }
+
+    /// The trace it belongs to.
+    pub(super) fn trace_id(&self) -> Option<TraceId> {
+        self.head.get("traceparent").and_then(trace_id)?.as_bytes().try_into().ok()
     }
 }
 

@@ -107,7 +107,7 @@ impl Engine {
         mut body: S,
         reply: &mut R,
     ) -> (u16, Passed) {
-        let (status, length) = (out.head.status(), out.head.content_length());
+        let (request, status, length) = (out.request, out.head.status(), out.head.content_length());
         let parts = match gather(&mut body, reply).await {
             Gathered::Whole(parts) => {
                 return self.deliver_whole(out, coding, joined(parts), body.stored(), reply).await;
@@ -140,6 +140,7 @@ impl Engine {
             Ok((encoder, _permit)) => {
                 let mut body = Encoding::new(body, coding, encoder, stats);
                 let passed = start_and_pass(&coded, out.added, &mut body, reply).await;
+                request.spent.add(body.spent());
                 self.count(out, coding, Some(body.taken), reply.sent(), passed);
                 passed
             }
@@ -166,7 +167,7 @@ impl Engine {
         let coded = match (copy.codable, stored) {
             (Err(why), _) => Err(why),
             (Ok(()), Some(entry)) => self.coded(request, &entry, coding).await.map(|(coding, _, body)| (coding, body)),
-            (Ok(()), None) => self.code(coding, &body).map(|body| (coding, body)),
+            (Ok(()), None) => self.code(request, coding, &body).map(|body| (coding, body)),
         };
         let stats = &self.state.compression.stats;
         let input = body.len() as u64;

@@ -137,8 +137,8 @@ impl Fill {
             Ok(_) => self.insert(entry.clone(), head.status()),
             Err(skip) => self.skipped(*skip, head.status()),
         }
-        let received = exchange.received;
-        self.pilot.answered(Arc::new(Answered { head, decision, selecting, received, confirmed: Some(entry) }));
+        let (received, asked) = (exchange.received, exchange.asked);
+        self.pilot.answered(Arc::new(Answered { head, decision, selecting, received, asked, confirmed: Some(entry) }));
         self.pilot.complete();
         Confirmation::Given
     }
@@ -156,8 +156,8 @@ impl Fill {
             self.skipped(skip, exchange.head.status());
         }
         let selecting = self.engine.state.cache.selected_by(&exchange.head, &self.request);
-        let (head, received) = (exchange.head.clone(), exchange.received);
-        let answered = Arc::new(Answered { head, decision, selecting, received, confirmed: None });
+        let (head, received, asked) = (exchange.head.clone(), exchange.received, exchange.asked);
+        let answered = Arc::new(Answered { head, decision, selecting, received, asked, confirmed: None });
         // A response is stored before its last byte is given out: who asks again after that finds it.
         if exchange.is_done() {
             self.store(&answered, Bytes::new());

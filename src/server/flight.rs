@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use crate::{
     cache::{Entry, Key, Selecting, Skip, Storable, freshness::Received, purge::Epoch},
     header::{ResponseHead, coding::Coding},
+    profile::Asked,
     traffic::UpstreamFailure,
 };
 
@@ -120,6 +121,8 @@ pub(super) struct Answered {
     pub(super) decision: Result<Storable, Skip>,
     pub(super) selecting: Selecting,
     pub(super) received: Received,
+    /// How long the app took for it, which is the time of the request that began the flight.
+    pub(super) asked: Asked,
     /// What the origin confirmed with 304: it is the answer, and there is no body to read.
     pub(super) confirmed: Option<Arc<Entry>>,
 }
@@ -323,6 +326,7 @@ mod tests {
             decision: Ok(Storable { terms, shared, targeted: false }),
             selecting: Selecting::default(),
             received: Received { requested: now, at: now, wall: SystemTime::now() },
+            asked: Asked::default(),
             confirmed: None,
         })
     }

@@ -20,6 +20,7 @@ use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
 use crate::{
     cache::{Bypass, Outcome, policy, status::CacheStatus},
     header::{Fields, refusal::Refusal, request::Version},
+    profile::Asked,
     traffic::{Entered, UpstreamFailure},
 };
 
@@ -69,8 +70,14 @@ pub(super) struct Context {
     refused: Refused,
     /// A reused connection was dead: the next is a new one.
     dead: bool,
+    /// When its turn at the app came, and when the last of it was sent there.
+    entered: Option<Instant>,
     sent: Option<Instant>,
-    first_byte: Option<Duration>,
+    asked: Asked,
+    /// The app has answered.
+    heard: bool,
+    /// With a stream of events.
+    open: bool,
     body_bytes: u64,
     failure: Option<UpstreamFailure>,
     refusal: Option<Refusal>,
@@ -127,8 +134,11 @@ impl ProxyHttp for Forward {
             tried: 0,
             refused: Refused::default(),
             dead: false,
+            entered: None,
             sent: None,
-            first_byte: None,
+            asked: Asked::default(),
+            heard: false,
+            open: false,
             body_bytes: 0,
             failure: None,
             refusal: None,
@@ -171,6 +181,7 @@ impl ProxyHttp for Forward {
         };
         match waited {
             Waited::Entered(slot) => {
+                (ctx.asked, ctx.entered) = (slot.asked, Some(Instant::now()));
                 ctx.slot = Some(slot);
                 Ok(false)
             }
@@ -250,11 +261,13 @@ impl ProxyHttp for Forward {
             out.remove_header("expect");
             session.downstream_session.write_continue_response().await.map_err(|error| error.into_down())?;
         }
-        ctx.sent = Some(Instant::now());
+        let sent = Instant::now();
+        ctx.asked.connect = ctx.entered.map_or(Duration::ZERO, |entered| sent - entered);
+        ctx.sent = Some(sent);
         Ok(())
     }
 
-    /// Counts what has no length of its own.
+    /// Counts what has no length of its own, and notes when all is sent: a slow upload does not make a slow app.
     async fn request_body_filter(
         &self,
         _: &mut Session,
@@ -266,6 +279,9 @@ impl ProxyHttp for Forward {
         // last chunk.
         if end && body.as_ref().is_some_and(Bytes::is_empty) {
             *body = None;
+        }
+        if end {
+            ctx.sent = Some(Instant::now());
         }
         ctx.body_bytes += body.as_ref().map_or(0, |body| body.len() as u64);
         if ctx.engine.settings.max_body_bytes.is_some_and(|most| ctx.body_bytes > most) {
@@ -290,7 +306,7 @@ impl ProxyHttp for Forward {
             return Ok(());
         }
         ctx.engine.state.traffic.upstream_responses.add();
-        ctx.first_byte = ctx.sent.map(|sent| sent.elapsed());
+        (ctx.asked.first_byte, ctx.heard) = (ctx.sent.map_or(Duration::ZERO, |sent| sent.elapsed()), true);
         if ends == Ends::ByConnection {
             // What it names there is no coding. pingora has framed what names nothing in chunks already.
             response.insert_header(http::header::TRANSFER_ENCODING, "chunked")?;
@@ -307,7 +323,7 @@ impl ProxyHttp for Forward {
             session.set_keepalive(None);
         }
         if response.headers.get(http::header::CONTENT_TYPE).is_some_and(|of| is_event_stream(of.as_bytes())) {
-            ctx.slot = None;
+            (ctx.slot, ctx.open) = (None, true);
         }
         let mut status = Vec::new();
         CacheStatus::Bypassed(ctx.bypass()).write_member(&mut status);
@@ -374,7 +390,11 @@ impl ProxyHttp for Forward {
         let whole = e.is_none() || ctx.answered;
         let detail = Some(ctx.bypass().name());
         let error = ctx.failure.map(UpstreamFailure::name);
-        let served = Served { status, outcome: Outcome::Bypass, detail, error, upstream: ctx.first_byte, whole };
+        if let Some(recoding) = &ctx.recoding {
+            request.spent.add(recoding.spent());
+        }
+        let (upstream, open) = (ctx.heard.then_some(ctx.asked), ctx.open);
+        let served = Served { detail, error, upstream, whole, open, ..Served::new(status, Outcome::Bypass) };
         ctx.engine.record(request, served, session.body_bytes_sent() as u64);
     }
 }

@@ -79,7 +79,7 @@ impl Engine {
         request.rule.counts.bypassed(Bypass::Method);
         let whole = reply.whole(&head, &added, body).await.is_ok();
         let outcome = Outcome::Bypass;
-        Served { status: head.status(), outcome, detail: status.detail(), error: None, upstream: None, whole }
+        Served { detail: status.detail(), whole, ..Served::new(head.status(), outcome) }
     }
 
     /// Answers a client that wants nothing from the origin (RFC 9111 §5.2.1.7).
@@ -90,6 +90,6 @@ impl Engine {
             problem::of(504, "nothing usable is stored, and the request wants nothing else", &request.head);
         let whole = reply.whole(&head, &self.ours(request, status), body).await.is_ok();
         let outcome = Outcome::Bypass;
-        Served { status: 504, outcome, detail: status.detail(), error: None, upstream: None, whole }
+        Served { detail: status.detail(), whole, ..Served::new(504, outcome) }
     }
 }

@@ -57,8 +57,8 @@ use std::{sync::Arc, time::Instant};
 use crate::{
     cache::{Asker, Bypass, Entry, Key, Lookup, Missed, Outcome, Stale, policy, status::CacheStatus},
     cache_headers, compress,
-    header::{Framing, RequestHead, refusal::Refusal},
-    profile::{self, Sample},
+    header::{Fields, Framing, RequestHead, ResponseHead, refusal::Refusal},
+    profile::{self, Asked, Ending, Sample},
     route::{self, Policy, Route},
     state::State,
 };
@@ -73,7 +73,7 @@ use self::{
     context::{Request, Rule},
     flight::Flights,
     invalidate::PURGE,
-    origin::Origin,
+    origin::{Origin, is_event_stream},
     reply::{Reply, add},
     upstream::Sending,
     weakened::Weakened,
@@ -115,12 +115,25 @@ struct Served {
     /// The cache's reason for it, and the app's failure.
     detail: Option<&'static str>,
     error: Option<&'static str>,
-    upstream: Option<std::time::Duration>,
+    /// How long the app took, if it was asked for this request.
+    upstream: Option<Asked>,
     /// Whether the client has the whole answer.
     whole: bool,
+    /// It was a stream of events, which lasts as long as somebody listens.
+    open: bool,
 }
 
 impl Served {
+    /// A status, and nothing else yet.
+    fn new(status: u16, outcome: Outcome) -> Self {
+        Self { status, outcome, detail: None, error: None, upstream: None, whole: false, open: false }
+    }
+
+    /// With what the head says of how long it lasts.
+    fn of_a_stream(self, head: &ResponseHead) -> Self {
+        Self { open: head.get("content-type").is_some_and(is_event_stream), ..self }
+    }
+
     /// With how sending it ended.
     fn passed(self, passed: Passed) -> Self {
         match passed {
@@ -132,7 +145,7 @@ impl Served {
 
     /// The client left before there was anything to send: 499, as nginx counts it.
     fn nothing(outcome: Outcome) -> Self {
-        Self { status: 499, outcome, detail: None, error: None, upstream: None, whole: false }
+        Self::new(499, outcome)
     }
 }
 
@@ -254,7 +267,8 @@ impl Engine {
     }
 
     fn record(&self, request: &Request, served: Served, bytes: u64) {
-        let (endpoint, duration) = (route::endpoint(request.head.path(), served.status), request.began.elapsed());
+        let ended = Instant::now();
+        let (path, duration) = (request.head.path(), ended - request.began);
         request.rule.counts.answered(served.outcome);
         if served.status != 101 {
             self.state.traffic.response_bodies.add(bytes);
@@ -262,22 +276,30 @@ impl Engine {
         if let Some(log) =
             self.log.as_ref().filter(|_| self.settings.access_log.wants(served.status, !served.whole, duration))
         {
-            log.write(request.line(&served, endpoint.clone(), duration, bytes));
+            log.write(request.line(&served, profile::template(path, served.status), duration, bytes));
         }
         self.state.profiler.record(Sample {
-            endpoint,
-            method: request.head.method.clone(),
+            path: profile::Path::of(path),
+            method: profile::method_name(&request.head.method),
             status: served.status,
             cache: match served.outcome {
                 Outcome::Miss => profile::CacheUse::Miss,
                 Outcome::Bypass => profile::CacheUse::Bypass,
                 _ => profile::CacheUse::Hit,
             },
+            result: served.outcome.name(),
+            ended,
             duration,
-            upstream_first_byte: served.upstream,
+            upstream: served.upstream,
+            compression: request.spent.so_far(),
             bytes,
-            // A tunnel lives as long as its users like: its duration says nothing about the app.
-            aborted: !served.whole || served.status == 101,
+            ending: match served {
+                // A tunnel lives as long as its users like: its duration says nothing about the app.
+                Served { open: true, .. } | Served { status: 101, .. } => Ending::Open,
+                Served { whole: true, .. } => Ending::Complete,
+                _ => Ending::Aborted,
+            },
+            trace_id: if self.state.profiler.keeps(duration) { request.trace_id() } else { None },
         });
     }
 }

@@ -20,6 +20,7 @@ use crate::{
         fields::{is, is_hop_by_hop, is_never_hop_by_hop, is_token, trim},
         response::Builder,
     },
+    profile::Asked,
     traffic::{Traffic, UpstreamFailure},
 };
 
@@ -55,6 +56,7 @@ pub(super) struct Awaiting {
     head_only: bool,
     single_use: bool,
     requested: Instant,
+    asked: Asked,
     interim: usize,
     slot: Option<Slot>,
 }
@@ -70,6 +72,8 @@ pub(super) struct Exchange {
     /// Its connection is not used again.
     single_use: bool,
     pub(super) received: Received,
+    /// How long the app took, and how busy it was.
+    pub(super) asked: Asked,
     /// The turn at the app, held until the end; a stream of events has none, since its end may never come.
     _slot: Option<Slot>,
 }
@@ -85,11 +89,14 @@ impl Origin {
     /// closed before a byte of an answer: the origin had given it up (RFC 9110 §9.2.2, RFC 9112 §9.3.1). The second
     /// try gets a new connection; others in the pool may be as dead as the first.
     pub(super) async fn fetch(&self, request: &RequestHeader, slot: Slot) -> Result<Heard, UpstreamFailure> {
+        let began = Instant::now();
         let (session, peer, reused) = self.dialer.connect().await?;
-        let heard = match self.exchange(session, &peer, request).await {
+        let asked = Asked { connect: began.elapsed(), ..slot.asked };
+        let heard = match self.exchange(session, &peer, request, asked).await {
             Err(failed) if reused && failed.unanswered && request.method.is_safe() => {
                 let session = self.dialer.connect_anew(&peer).await?;
-                self.exchange(session, &peer, request).await
+                let asked = Asked { connect: began.elapsed(), ..asked };
+                self.exchange(session, &peer, request, asked).await
             }
             heard => heard,
         };
@@ -100,8 +107,9 @@ impl Origin {
     pub(super) async fn resume(&self, stream: Stream, slot: Slot) -> Result<Heard, UpstreamFailure> {
         let mut session = HttpSession::H1(v1::client::HttpSession::new(stream));
         session.set_read_timeout(Some(self.timeouts.read));
-        let (peer, requested, slot) = (self.dialer.template().clone(), Instant::now(), Some(slot));
-        Awaiting { session, peer, head_only: false, single_use: true, requested, interim: 0, slot }.next().await
+        let (peer, requested, asked) = (self.dialer.template().clone(), Instant::now(), slot.asked);
+        let slot = Some(slot);
+        Awaiting { session, peer, head_only: false, single_use: true, requested, asked, interim: 0, slot }.next().await
     }
 
     async fn exchange(
@@ -109,6 +117,7 @@ impl Origin {
         mut session: HttpSession,
         peer: &HttpPeer,
         request: &RequestHeader,
+        asked: Asked,
     ) -> Result<Heard, Failed> {
         session.set_read_timeout(Some(self.timeouts.read));
         session.set_write_timeout(Some(self.timeouts.write));
@@ -122,7 +131,7 @@ impl Origin {
         let head_only = request.method == http::Method::HEAD;
         // Some servers send a body with HEAD all the same; late, it would be taken for the answer to the next request.
         let single_use = head_only;
-        Awaiting { session, peer: peer.clone(), head_only, single_use, requested, interim: 0, slot: None }
+        Awaiting { session, peer: peer.clone(), head_only, single_use, requested, asked, interim: 0, slot: None }
             .listen()
             .await
     }
@@ -188,6 +197,7 @@ impl Awaiting {
     /// The final response, whose head has come.
     fn answered(mut self) -> Result<Exchange, Failed> {
         let received = Received { requested: self.requested, at: Instant::now(), wall: SystemTime::now() };
+        let asked = Asked { first_byte: received.at - received.requested, ..self.asked };
         let over = is_over(&mut self.session);
         let Some(head) = self.session.response_header() else { return Err(MALFORMED) };
         let is_h2 = matches!(self.session, HttpSession::H2(_));
@@ -204,7 +214,7 @@ impl Awaiting {
             // It may be silent for as long as it likes.
             session.set_read_timeout(None);
         }
-        Ok(Exchange { session, peer, head, framed, single_use, received, _slot: None })
+        Ok(Exchange { session, peer, head, framed, single_use, received, asked, _slot: None })
     }
 }
 

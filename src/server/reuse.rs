@@ -48,7 +48,7 @@ impl Engine {
         let detail = status.detail();
         let form = self.form(request, &entry.head, entry.codable);
         let (status, passed) = self.reply_with(request, entry, form, &added, reply).await;
-        Served { status, outcome, detail, error: None, upstream: None, whole: false }.passed(passed)
+        Served { detail, ..Served::new(status, outcome) }.passed(passed)
     }
 
     /// Sends a stored response, or a part of it, in one form.

@@ -191,7 +191,7 @@ impl Engine {
         if let Some(entry) = &answered.confirmed {
             let now = Instant::now();
             let status = CacheStatus::Revalidated { why, ttl: entry.ttl(now), collapsed };
-            let upstream = (!collapsed).then(|| answered.received.at - answered.received.requested);
+            let upstream = (!collapsed).then_some(answered.asked);
             let served = self.reuse(request, entry, status, Outcome::Revalidated, now, reply).await;
             return Served { upstream, ..served };
         }
@@ -200,9 +200,10 @@ impl Engine {
             Ok(storable) => (CacheStatus::Forwarded { why, then: Then::Stored { ttl: storable.ttl() } }, Outcome::Miss),
             Err(skip) => (CacheStatus::Forwarded { why, then: Then::Skipped(*skip) }, Outcome::Miss),
         };
-        let upstream = began.then(|| answered.received.at - answered.received.requested);
-        let detail = status.detail();
-        let served = |status, whole| Served { status, outcome, detail, error: None, upstream, whole };
+        let (upstream, detail) = (began.then_some(answered.asked), status.detail());
+        let served = |status, whole| {
+            Served { detail, upstream, whole, ..Served::new(status, outcome) }.of_a_stream(&answered.head)
+        };
         let added = self.ours(request, status);
         let personal = answered.decision.is_err() && asker.is_identified();
         let (etag, modified) = (answered.head.get("etag"), answered.head.get("last-modified"));

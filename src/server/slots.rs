@@ -1,13 +1,19 @@
 //! Turns at the app: so many requests at once, and a bounded queue before them, first come, first served.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use crate::traffic::{Entered, Gauge, Traffic, UpstreamFailure};
+use crate::{
+    profile::Asked,
+    traffic::{Entered, Gauge, Traffic, UpstreamFailure},
+};
 
 use super::Settings;
 
@@ -26,6 +32,8 @@ pub(super) struct Slots {
 pub(super) struct Slot {
     _permit: OwnedSemaphorePermit,
     _counted: Entered,
+    /// How long it waited for it, and how many were there before.
+    pub(super) asked: Asked,
 }
 
 /// How waiting for a turn ended.
@@ -57,11 +65,13 @@ impl Slots {
     pub(super) async fn enter(&self) -> Result<Slot, UpstreamFailure> {
         // Nobody is overtaken here: a turn that is given back while somebody waits is theirs, and never free.
         if let Ok(permit) = self.free.clone().try_acquire_owned() {
-            return Ok(self.slot(permit));
+            let counted = self.in_flight.enter();
+            return Ok(slot(permit, Duration::ZERO, counted.before(), counted));
         }
-        let _waiting = self.queued.enter_below(self.max_queued).ok_or(UpstreamFailure::QueueFull)?;
+        let waiting = self.queued.enter_below(self.max_queued).ok_or(UpstreamFailure::QueueFull)?;
+        let (began, ahead) = (Instant::now(), self.in_flight.value() + waiting.before());
         match timeout(self.patience, self.free.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(self.slot(permit)),
+            Ok(Ok(permit)) => Ok(slot(permit, began.elapsed(), ahead, self.in_flight.enter())),
             // The semaphore is never closed: what is left is that time is up.
             _ => Err(UpstreamFailure::QueueTimeout),
         }
@@ -75,10 +85,12 @@ impl Slots {
             () = left => Waited::Left,
         }
     }
+}
 
-    fn slot(&self, permit: OwnedSemaphorePermit) -> Slot {
-        Slot { _permit: permit, _counted: self.in_flight.enter() }
-    }
+/// A turn that came after `queue`, for a request that found so many `ahead` of it.
+fn slot(permit: OwnedSemaphorePermit, queue: Duration, ahead: u64, counted: Entered) -> Slot {
+    let in_flight = u32::try_from(ahead + 1).unwrap_or(u32::MAX);
+    Slot { _permit: permit, _counted: counted, asked: Asked { queue, in_flight, ..Asked::default() } }
 }
 
 #[cfg(test)]

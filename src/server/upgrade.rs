@@ -19,6 +19,7 @@ use crate::{
         Fields, ResponseHead,
         fields::{end_to_end, is},
     },
+    profile::Asked,
     traffic::UpstreamFailure,
 };
 
@@ -63,13 +64,14 @@ impl Engine {
             Ok(asked) => asked,
             Err(failure) => (None, Word::Failed(failure)),
         };
-        let first_byte = Some(requested.elapsed());
+        let first_byte = requested.elapsed();
         let (served, bytes) = match (word, &mut upstream) {
             (Word::Agreed(head, rest), Some(upstream)) => {
                 let status = CacheStatus::Bypassed(Bypass::Upgrade);
                 let bytes = self.tunnel(request, &head, &mut io, upstream, &ahead, &rest, status).await;
                 let (outcome, detail) = (Outcome::Bypass, status.detail());
-                (Served { status: 101, outcome, detail, error: None, upstream: first_byte, whole: true }, bytes)
+                let upstream = Some(Asked { first_byte, ..Asked::default() });
+                (Served { detail, upstream, whole: true, ..Served::new(101, outcome) }, bytes)
             }
             (word, _) => {
                 let write_timeout = self.settings.timeouts.write;

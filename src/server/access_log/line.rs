@@ -2,7 +2,6 @@
 
 use std::{
     net::IpAddr,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -21,7 +20,7 @@ pub(in crate::server) struct Line {
     pub(in crate::server) host: Vec<u8>,
     /// `1.0`, `1.1` or `2`.
     pub(in crate::server) version: &'static str,
-    pub(in crate::server) endpoint: Arc<str>,
+    pub(in crate::server) endpoint: String,
     pub(in crate::server) status: u16,
     pub(in crate::server) duration: Duration,
     pub(in crate::server) upstream: Option<Duration>,
@@ -33,7 +32,7 @@ pub(in crate::server) struct Line {
     pub(in crate::server) user_agent: Option<Vec<u8>>,
     pub(in crate::server) referrer: Option<Vec<u8>>,
     pub(in crate::server) request_id: Box<str>,
-    pub(in crate::server) trace_id: Option<Box<str>>,
+    pub(in crate::server) trace_id: Option<String>,
     pub(in crate::server) error: Option<&'static str>,
 }
 
@@ -52,7 +51,7 @@ pub(super) fn json(line: &Line) -> String {
     if let Some(query) = query {
         put("url.query", query.into());
     }
-    put("http.route", (&*line.endpoint).into());
+    put("http.route", line.endpoint.as_str().into());
     put("network.protocol.version", line.version.into());
     put("http.response.status_code", line.status.into());
     put("http.response.body.size", line.bytes.into());
@@ -66,7 +65,7 @@ pub(super) fn json(line: &Line) -> String {
         ("user_agent.original", line.user_agent.as_deref().map(text)),
         ("http.request.header.referer", line.referrer.as_deref().map(redacted_url)),
         ("error.type", line.error.map(String::from)),
-        ("trace_id", line.trace_id.as_deref().map(String::from)),
+        ("trace_id", line.trace_id.clone()),
     ];
     for (name, value) in optional {
         if let Some(value) = value {

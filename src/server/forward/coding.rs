@@ -1,6 +1,8 @@
 //! 6 headers and 7 compress for what `HttpProxy` passes on. Its heads go out before their bodies and nothing tells it that
 //! the app pauses: bodies are coded as they come, and whatever has come goes on at once.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::Method;
 use pingora_error::{Error, ErrorType, Result};
@@ -22,7 +24,7 @@ pub(super) enum Recoding {
     /// The app's coding is taken off.
     Decode(Box<Decoder>),
     /// It has come to its end.
-    Ended,
+    Ended(Duration),
 }
 
 pub(super) struct Encode {
@@ -131,13 +133,25 @@ impl Engine {
                 }
                 out.concat().into()
             }
-            Recoding::Ended => Bytes::new(),
+            Recoding::Ended(_) => Bytes::new(),
         };
-        if end && let Recoding::Decode(decoder) = std::mem::replace(recoding, Recoding::Ended) {
+        let ended = Recoding::Ended(recoding.spent());
+        if end && let Recoding::Decode(decoder) = std::mem::replace(recoding, ended) {
             decoder.finish().map_err(|_| Broken::Body)?;
         }
         // An empty part would end a chunked answer.
         Ok(Some(out).filter(|out| !out.is_empty()))
+    }
+}
+
+impl Recoding {
+    /// The time it took so far.
+    pub(super) fn spent(&self) -> Duration {
+        match self {
+            Self::Encode(encode) => encode.encoder.cpu(),
+            Self::Decode(_) => Duration::ZERO,
+            Self::Ended(spent) => *spent,
+        }
     }
 }
 

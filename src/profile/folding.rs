@@ -1,21 +1,29 @@
 //! Folding paths into endpoint names, so that `/users/1` and `/users/2` are one line in the statistics.
 
-use std::sync::Arc;
-
-/// Paths of no route: what a scanner asks for is not an endpoint of the app.
-const UNMATCHED: &str = "_unmatched";
+/// Requests of no route: what a scanner asks for is not an endpoint of the app.
+pub const UNMATCHED: &str = "_unmatched";
+/// What stands for a segment that is free text, or one of many.
+pub(super) const SLUG: &str = "{slug}";
+/// What stands for everything behind.
+pub(super) const REST: &str = "**";
 
 /// At most this many segments and bytes of a path are told apart.
-const MAX_SEGMENTS: usize = 12;
+pub(super) const MAX_SEGMENTS: usize = 12;
 /// A longer segment is no word of a developer.
 const MAX_SEGMENT_BYTES: usize = 40;
 
-/// The endpoint name of a path (without its query) that was answered with this status.
+/// Whether an answer says that the app has no such endpoint.
+pub(super) fn is_unmatched(status: u16) -> bool {
+    matches!(status, 404 | 405)
+}
+
+/// The endpoint name of a path (without its query) that was answered with this status, as far as it can be told from the
+/// path alone.
 ///
 /// Segments that look like ids, UUIDs, hashes, dates or free text become placeholders; nothing that a person typed
 /// or a secret link holds is meant to stay. A path that the app does not know has no name of its own.
-pub fn endpoint(path: &[u8], status: u16) -> Arc<str> {
-    if matches!(status, 404 | 405) {
+pub fn template(path: &[u8], status: u16) -> String {
+    if is_unmatched(status) {
         return UNMATCHED.into();
     }
     let Some(rest) = path.strip_prefix(b"/") else { return String::from_utf8_lossy(path).into() };
@@ -23,16 +31,16 @@ pub fn endpoint(path: &[u8], status: u16) -> Arc<str> {
     for (at, segment) in rest.split(|byte| *byte == b'/').enumerate() {
         name.push('/');
         if at == MAX_SEGMENTS {
-            name.push_str("**");
+            name.push_str(REST);
             break;
         }
         name.push_str(folded(segment));
     }
-    name.into()
+    name
 }
 
 /// A segment, or the placeholder that it is folded into.
-fn folded(segment: &[u8]) -> &str {
+pub(super) fn folded(segment: &[u8]) -> &str {
     let digits = segment.iter().filter(|byte| byte.is_ascii_digit()).count();
     let hex = segment.iter().all(u8::is_ascii_hexdigit);
     let plain = segment.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
@@ -96,18 +104,18 @@ mod tests {
             ("*", "*"),
             ("/a/b/c/d/e/f/g/h/i/j/k/l/m/n", "/a/b/c/d/e/f/g/h/i/j/k/l/**"),
         ] {
-            assert_eq!(&*endpoint(path.as_bytes(), 200), expected, "{path}");
+            assert_eq!(template(path.as_bytes(), 200), expected, "{path}");
         }
     }
 
     #[test]
     fn what_the_app_does_not_know_has_no_name() {
-        assert_eq!(&*endpoint(b"/wp-login.php", 404), "_unmatched");
-        assert_eq!(&*endpoint(b"/users", 405), "_unmatched");
+        assert_eq!(template(b"/wp-login.php", 404), "_unmatched");
+        assert_eq!(template(b"/users", 405), "_unmatched");
     }
 
     #[test]
     fn bytes_that_are_no_text_are_folded() {
-        assert_eq!(&*endpoint(b"/a/\xff\"\n", 200), "/a/{slug}");
+        assert_eq!(template(b"/a/\xff\"\n", 200), "/a/{slug}");
     }
 }

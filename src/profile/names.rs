@@ -1,0 +1,311 @@
+//! The names of endpoints: as configured, or folded from paths, with what is one of many at its place folded too.
+//!
+//! A tree of segments remembers which words stand at each place. Where more than [`FAN_OUT`] different ones come, they
+//! are somebody's titles or a scanner's guesses: whoever keeps the figures is asked which of them have traffic of their
+//! own ([`Crowded`]). Those keep their names, and the rest is `{slug}` from then on, like every word that comes later
+//! and does not come often.
+
+use std::collections::HashMap;
+
+use super::{
+    folding::{MAX_SEGMENTS, REST, SLUG, UNMATCHED, folded, is_unmatched},
+    often::Often,
+    sample::Path,
+};
+
+/// More different words at one place are not each an endpoint.
+pub(super) const FAN_OUT: usize = 32;
+/// Words at one place that keep their names because of their traffic, at most.
+const MOST_NAMED: usize = 96;
+/// A word that comes so often where most others do not gets its name back.
+const OFTEN: u32 = 32;
+/// Places in the tree, some 200 bytes each. When there are no more, new words are `{slug}`.
+const MOST_PLACES: usize = 4096;
+
+/// A path template of the configuration, such as `/users/{name}` or `/files/**`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(String);
+
+impl Template {
+    /// `{name}` stands for one segment, and `**` at the end for any number of them.
+    ///
+    /// # Errors
+    /// When it does not begin with `/`, or has a brace or `**` anywhere else.
+    pub fn new(text: &str) -> Result<Self, &'static str> {
+        let expected = "expected a path such as \"/users/{id}\" or \"/files/**\"";
+        let segments = || text.strip_prefix('/').into_iter().flat_map(|rest| rest.split('/'));
+        let count = segments().count();
+        let valid = |(at, segment): (usize, &str)| match segment {
+            REST => at + 1 == count,
+            segment if is_placeholder(segment) => {
+                segment.len() > 2 && !segment[1..segment.len() - 1].contains(['{', '}'])
+            }
+            segment => segment.bytes().all(|byte| byte.is_ascii_graphic() && !b"{}*?#\"\\".contains(&byte)),
+        };
+        let known = (1..=MAX_SEGMENTS + 1).contains(&count) && text.len() <= super::sample::PATH_BYTES;
+        if known && segments().enumerate().all(valid) { Ok(Self(text.into())) } else { Err(expected) }
+    }
+
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn matches(&self, path: &[u8]) -> bool {
+        let Some(path) = path.strip_prefix(b"/") else { return false };
+        let mut given = path.split(|byte| *byte == b'/');
+        for segment in self.0[1..].split('/') {
+            match (segment, given.next()) {
+                (_, None) => return false,
+                (REST, Some(_)) => return true,
+                (segment, Some(given)) if is_placeholder(segment) && !given.is_empty() => {}
+                (segment, Some(given)) if segment.as_bytes() == given => {}
+                _ => return false,
+            }
+        }
+        given.next().is_none()
+    }
+}
+
+fn is_placeholder(segment: &str) -> bool {
+    segment.starts_with('{') && segment.ends_with('}')
+}
+
+/// What a path is called.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Name {
+    pub(super) text: String,
+    /// A word in it was folded because of the many others at its place: that may change.
+    pub(super) provisional: bool,
+}
+
+/// Too many different words stand behind this prefix, which ends without a slash.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Crowded(pub(super) String);
+
+/// The names of endpoints.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    templates: Vec<Template>,
+    root: Place,
+    places: usize,
+    often: Often,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    next: HashMap<Box<str>, Place>,
+    /// Words among `next`; the rest are placeholders.
+    words: usize,
+    /// Words that are new here are folded.
+    crowded: bool,
+}
+
+impl Names {
+    pub(super) fn new(templates: Vec<Template>) -> Self {
+        Self { templates, ..Self::default() }
+    }
+
+    pub(super) fn reload(&mut self, templates: Vec<Template>) {
+        self.templates = templates;
+    }
+
+    /// The name of a path that was answered with this status.
+    ///
+    /// # Errors
+    /// When a place in it has too many words: then [`Names::thin`] is to be told which of them count.
+    pub(super) fn name(&mut self, path: &Path, status: u16) -> Result<Name, Crowded> {
+        let bytes = path.as_bytes();
+        if let Some(template) = self.templates.iter().find(|template| template.matches(bytes)) {
+            return Ok(Name { text: template.0.clone(), provisional: false });
+        }
+        if is_unmatched(status) {
+            return Ok(Name { text: UNMATCHED.into(), provisional: false });
+        }
+        let Some(rest) = bytes.strip_prefix(b"/") else {
+            // The asterisk form of OPTIONS, or a segment that is longer than what is looked at.
+            let text = if path.is_cut() { format!("/{REST}") } else { String::from_utf8_lossy(bytes).into_owned() };
+            return Ok(Name { text, provisional: false });
+        };
+        let mut name = self.walk(rest.split(|byte| *byte == b'/').map(folded))?;
+        if path.is_cut() && !name.text.ends_with(REST) {
+            name.text.push('/');
+            name.text.push_str(REST);
+        }
+        Ok(name)
+    }
+
+    /// The name that a name has by now.
+    ///
+    /// # Errors
+    /// As for [`Names::name`].
+    pub(super) fn again(&mut self, name: &str) -> Result<Name, Crowded> {
+        if !name.starts_with('/') || self.templates.iter().any(|template| template.0 == name) {
+            return Ok(Name { text: name.into(), provisional: false });
+        }
+        self.walk(name[1..].split('/'))
+    }
+
+    fn walk<'a>(&mut self, segments: impl Iterator<Item = &'a str>) -> Result<Name, Crowded> {
+        let (mut place, mut text, mut provisional) = (&mut self.root, String::with_capacity(64), false);
+        for (at, segment) in segments.enumerate() {
+            if at == MAX_SEGMENTS || segment == REST {
+                text.push('/');
+                text.push_str(REST);
+                break;
+            }
+            let word = !segment.is_empty() && !is_placeholder(segment);
+            let mut step = segment;
+            if word && !place.next.contains_key(segment) {
+                let full = place.words >= MOST_NAMED || self.places >= MOST_PLACES;
+                if place.crowded || full {
+                    provisional = true;
+                    let known = !full && self.often.count(&format!("{text}/{segment}")) >= OFTEN;
+                    if !known {
+                        step = SLUG;
+                    }
+                } else if place.words >= FAN_OUT {
+                    return Err(Crowded(text));
+                }
+            }
+            text.push('/');
+            text.push_str(step);
+            if !place.next.contains_key(step) {
+                self.places += 1;
+                place.words += usize::from(word && step == segment);
+                place.next.insert(step.into(), Place::default());
+            }
+            place = place.next.get_mut(step).expect("it was there or was put there");
+        }
+        Ok(Name { text, provisional })
+    }
+
+    /// Keeps the words behind `prefix` that have traffic of their own, and folds all others there from now on.
+    pub(super) fn thin(&mut self, prefix: &str, keeps: impl Fn(&str) -> bool) {
+        let mut place = &mut self.root;
+        for segment in prefix.split('/').skip(1) {
+            let Some(next) = place.next.get_mut(segment) else { return };
+            place = next;
+        }
+        place.crowded = true;
+        place.next.retain(|word, _| word.is_empty() || is_placeholder(word) || keeps(word));
+        place.words = place.next.keys().filter(|word| !word.is_empty() && !is_placeholder(word)).count();
+        self.places = count(&self.root);
+    }
+}
+
+fn count(place: &Place) -> usize {
+    place.next.values().map(|next| 1 + count(next)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(names: &mut Names, path: &str) -> String {
+        names.name(&Path::of(path.as_bytes()), 200).unwrap().text
+    }
+
+    #[test]
+    fn paths_are_folded_as_without_a_past() {
+        let mut names = Names::default();
+        for (path, expected) in [
+            ("/", "/"),
+            ("/users/17/posts/4", "/users/{id}/posts/{id}"),
+            ("/users/", "/users/"),
+            ("*", "*"),
+            ("/a/b/c/d/e/f/g/h/i/j/k/l/m/n", "/a/b/c/d/e/f/g/h/i/j/k/l/**"),
+        ] {
+            assert_eq!(name(&mut names, path), expected, "{path}");
+        }
+        assert_eq!(names.name(&Path::of(b"/x"), 404).unwrap().text, UNMATCHED);
+        assert_eq!(names.name(&Path::of(b"/x"), 405).unwrap().text, UNMATCHED);
+        assert_eq!(name(&mut names, &format!("/a/{}", "b".repeat(200))), "/a/**");
+        assert_eq!(name(&mut names, &format!("/{}", "b".repeat(200))), "/**");
+    }
+
+    #[test]
+    fn configured_names_come_first() {
+        let template = |text| Template::new(text).unwrap();
+        let mut names = Names::new(vec![template("/blog/{title}"), template("/files/**"), template("/")]);
+        for (path, status, expected) in [
+            ("/blog/how-to", 200, "/blog/{title}"),
+            ("/blog/how-to", 404, "/blog/{title}"),
+            ("/blog/", 200, "/blog/"),
+            ("/blog/how/to", 200, "/blog/how/to"),
+            ("/files/a/b", 200, "/files/**"),
+            ("/files", 200, "/files"),
+            ("/", 405, "/"),
+            ("/x", 405, UNMATCHED),
+        ] {
+            assert_eq!(names.name(&Path::of(path.as_bytes()), status).unwrap().text, expected, "{path}");
+        }
+        assert_eq!(names.again("/blog/{title}").unwrap().text, "/blog/{title}");
+    }
+
+    #[test]
+    fn templates_that_mean_nothing_are_refused() {
+        for text in ["", "users", "/a b", "/{}", "/{a", "/a}", "/{a}{b}", "/a/**/b", "/a*", "/a?x", "/é"] {
+            assert!(Template::new(text).is_err(), "{text}");
+        }
+        for text in ["/", "/users/{id}", "/**", "/a/{b}/**", "/a/"] {
+            assert_eq!(Template::new(text).map(|template| template.0), Ok(text.to_owned()), "{text}");
+        }
+    }
+
+    /// A tree with `FAN_OUT` words at its root.
+    fn full() -> Names {
+        let mut names = Names::default();
+        for n in 0..FAN_OUT {
+            name(&mut names, &format!("/word-{}", letters(n)));
+        }
+        names
+    }
+
+    /// Numbers in letters, which no rule folds.
+    fn letters(n: usize) -> String {
+        [n / 26 / 26 % 26, n / 26 % 26, n % 26].map(|at| char::from(b'a' + at as u8)).iter().collect()
+    }
+
+    #[test]
+    fn what_is_one_of_many_is_folded_and_what_has_traffic_is_not() {
+        let mut names = full();
+        let crowded = names.name(&Path::of(b"/one-more"), 200).unwrap_err();
+        assert_eq!(crowded, Crowded(String::new()));
+        names.thin("", |word| word == "word-aab");
+        assert_eq!(name(&mut names, "/word-aab"), "/word-aab");
+        assert_eq!(name(&mut names, "/word-aac"), "/{slug}");
+        assert_eq!(names.again("/word-aac/x").unwrap().text, "/{slug}/x");
+        assert_eq!(names.again("/{slug}/x").unwrap().text, "/{slug}/x");
+        assert!(names.name(&Path::of(b"/one-more"), 200).unwrap().provisional);
+        // Behind it there is room again, common to all that were folded.
+        assert_eq!(name(&mut names, "/one-more/reviews"), "/{slug}/reviews");
+        assert_eq!(name(&mut names, "/one-more/reviews/7"), "/{slug}/reviews/{id}");
+    }
+
+    #[test]
+    fn a_new_endpoint_gets_its_name_when_it_comes_often() {
+        let mut names = full();
+        names.thin("", |_| false);
+        for n in 0..10_000 {
+            name(&mut names, &format!("/noise-{}", letters(n)));
+            if n % 20 == 0 {
+                name(&mut names, "/checkout");
+            }
+        }
+        assert_eq!(name(&mut names, "/checkout"), "/checkout");
+    }
+
+    #[test]
+    fn the_tree_is_bounded() {
+        let mut names = Names::default();
+        for n in 0..200_000 {
+            let path = format!("/{}/{}/{}", letters(n), letters(n / 3), letters(n / 7));
+            while let Err(Crowded(prefix)) = names.name(&Path::of(path.as_bytes()), 200) {
+                names.thin(&prefix, |_| true);
+            }
+        }
+        assert!(names.places <= MOST_PLACES + MAX_SEGMENTS, "{}", names.places);
+        assert_eq!(names.places, count(&names.root));
+    }
+}

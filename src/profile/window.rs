@@ -1,0 +1,304 @@
+//! The time that figures are about, and what is kept of an endpoint's past.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::figures::{Figures, PackedFigures};
+
+/// A minute of the wall clock, counted since 1970.
+pub(super) type Minute = u64;
+
+/// How far back figures go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Window {
+    /// The last minute.
+    Minute,
+    /// The last 5 minutes.
+    FiveMinutes,
+    /// The last 15 minutes.
+    QuarterHour,
+    /// The last hour.
+    #[default]
+    Hour,
+    /// The last 6 hours.
+    SixHours,
+    /// The last 24 hours: everything that is kept.
+    Day,
+}
+
+impl Window {
+    /// Every window with its name.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("1m", Self::Minute),
+        ("5m", Self::FiveMinutes),
+        ("15m", Self::QuarterHour),
+        ("1h", Self::Hour),
+        ("6h", Self::SixHours),
+        ("24h", Self::Day),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].0
+    }
+
+    fn minutes(self) -> u64 {
+        [1, 5, 15, 60, 360, 1440][self as usize]
+    }
+
+    /// It begins at a multiple of this many minutes: the past is kept in coarser steps the longer it is ago.
+    fn step(self) -> u64 {
+        [1, 1, 5, 5, 60, 60][self as usize]
+    }
+}
+
+/// Which time figures are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Period {
+    /// How long it is.
+    pub window: Window,
+    /// `true`: not up to now, but the same length before that.
+    pub before: bool,
+}
+
+impl From<Window> for Period {
+    fn from(window: Window) -> Self {
+        Self { window, before: false }
+    }
+}
+
+/// Minutes from the first to before the last, or up to this very moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) from: Minute,
+    pub(super) to: Option<Minute>,
+}
+
+impl Period {
+    /// The minutes that it is about. A window up to now begins at the last multiple of its step that is at least its
+    /// length ago, so that it is longer than its name says by at most a step: a minute up to `5m`, five up to `1h`, an
+    /// hour above.
+    pub(super) fn span(self, now: Minute) -> Span {
+        let (length, step) = (self.window.minutes(), self.window.step());
+        let from = now.saturating_sub(length) / step * step;
+        if self.before { Span { from: from.saturating_sub(length), to: Some(from) } } else { Span { from, to: None } }
+    }
+}
+
+type Slot = Option<Box<PackedFigures>>;
+
+/// Complete minutes: as many as the two windows in steps of one need, one before the other.
+const MINUTES: usize = 10;
+/// Complete five minutes: two windows of an hour, and the one that the older begins in.
+const FIVES: usize = 26;
+/// Complete hours.
+const HOURS: usize = 24;
+
+/// The past of one endpoint, in minutes, five minutes and hours. Slots in which nothing happened take 8 bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct History {
+    minutes: VecDeque<Slot>,
+    fives: VecDeque<Slot>,
+    hours: VecDeque<Slot>,
+}
+
+impl History {
+    /// Takes what was counted in `minute`, which is the one after the last that was taken.
+    pub(super) fn close(&mut self, minute: Minute, figures: Slot) {
+        push(&mut self.minutes, figures, MINUTES);
+        if (minute + 1).is_multiple_of(5) {
+            let five = together(&self.minutes, 5);
+            push(&mut self.fives, five, FIVES);
+        }
+        if (minute + 1).is_multiple_of(60) {
+            let hour = together(&self.fives, 12);
+            push(&mut self.hours, hour, HOURS);
+        }
+    }
+
+    /// Adds what was counted in complete minutes of the span; `now` is the one that is not.
+    pub(super) fn add_to(&self, figures: &mut Figures, span: Span, now: Minute) {
+        let (mut at, end) = (span.from, span.to.unwrap_or(now).min(now));
+        while at < end {
+            let tiers = [(&self.hours, 60), (&self.fives, 5), (&self.minutes, 1)];
+            let found = tiers.into_iter().find_map(|(slots, step)| {
+                let whole = at.is_multiple_of(step) && at + step <= end;
+                whole.then(|| slot(slots, step, at, now)).flatten().map(|slot| (slot, step))
+            });
+            // What is older than everything that is kept is passed over.
+            let Some((slot, step)) = found else {
+                at += 1;
+                continue;
+            };
+            if let Some(packed) = slot {
+                figures.merge_packed(packed);
+            }
+            at += step;
+        }
+    }
+
+    /// Takes over the past of an endpoint that is counted here from now on; both are up to the same minute.
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in
+            [(&mut self.minutes, &other.minutes), (&mut self.fives, &other.fives), (&mut self.hours, &other.hours)]
+        {
+            while mine.len() < theirs.len() {
+                mine.push_front(None);
+            }
+            for (mine, theirs) in mine.iter_mut().rev().zip(theirs.iter().rev()) {
+                if let Some(packed) = theirs {
+                    let mut figures = Figures::default();
+                    mine.iter().for_each(|mine| figures.merge_packed(mine));
+                    figures.merge_packed(packed);
+                    *mine = figures.pack();
+                }
+            }
+        }
+    }
+
+    /// The bytes that it takes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let tiers = [&self.minutes, &self.fives, &self.hours];
+        let slots = |slots: &VecDeque<Slot>| slots.iter().flatten().map(|slot| slot.heap_bytes()).sum::<usize>();
+        tiers.into_iter().map(|tier| tier.capacity() * size_of::<Slot>() + slots(tier)).sum()
+    }
+
+    /// Whether nothing is left of it.
+    pub(super) fn is_empty(&self) -> bool {
+        [&self.minutes, &self.fives, &self.hours].into_iter().all(|tier| tier.iter().all(Option::is_none))
+    }
+}
+
+fn push(slots: &mut VecDeque<Slot>, slot: Slot, most: usize) {
+    slots.push_back(slot);
+    if slots.len() > most {
+        slots.pop_front();
+    }
+}
+
+/// The last `count` slots as one.
+fn together(slots: &VecDeque<Slot>, count: usize) -> Slot {
+    let mut last = slots.iter().rev().take(count).flatten();
+    let (first, second) = (last.next()?, last.next());
+    let Some(second) = second else { return Some(first.clone()) };
+    let mut figures = Figures::default();
+    [first, second].into_iter().chain(last).for_each(|packed| figures.merge_packed(packed));
+    figures.pack()
+}
+
+/// The slot that begins at `at`, if it is kept: the last one ends at the last multiple of `step` before `now`.
+fn slot(slots: &VecDeque<Slot>, step: u64, at: Minute, now: Minute) -> Option<&Slot> {
+    let back = usize::try_from(now / step - at / step).ok()?;
+    slots.len().checked_sub(back).filter(|_| back > 0).map(|index| &slots[index])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use std::time::Duration;
+
+    use super::*;
+    use crate::profile::Sample;
+
+    const START: Minute = 29_000_017;
+
+    #[test]
+    fn spans_end_now_or_where_the_other_begins() {
+        // 12:34 of some day.
+        let now = 29_000_160 + 34;
+        assert_eq!(now % 60, 34);
+        for (window, ago, before) in [
+            (Window::Minute, 1, 2),
+            (Window::FiveMinutes, 5, 10),
+            (Window::QuarterHour, 19, 34),
+            (Window::Hour, 64, 124),
+            (Window::SixHours, 6 * 60 + 34, 12 * 60 + 34),
+            (Window::Day, 24 * 60 + 34, 48 * 60 + 34),
+        ] {
+            let latest = Period::from(window).span(now);
+            assert_eq!((now - latest.from, latest.to), (ago, None), "{window:?}");
+            let earlier = Period { window, before: true }.span(now);
+            assert_eq!((now - earlier.from, earlier.to), (before, Some(latest.from)), "{window:?}");
+        }
+    }
+
+    fn figures(requests: u64) -> Figures {
+        let mut figures = Figures::default();
+        for n in 0..requests {
+            figures.add(&Sample::of("/", Duration::from_millis(n + 1)), Duration::MAX);
+        }
+        figures
+    }
+
+    /// A history of these requests per minute, the last one in the minute before `START + len`.
+    fn history(requests: &[u64]) -> History {
+        let mut history = History::default();
+        for (minute, requests) in (START..).zip(requests) {
+            history.close(minute, figures(*requests).pack());
+        }
+        history
+    }
+
+    /// What a list of all minutes says.
+    fn model(requests: &[u64], span: Span) -> u64 {
+        let minutes = (START..).zip(requests);
+        minutes.filter(|(at, _)| *at >= span.from && span.to.is_none_or(|to| *at < to)).map(|(_, count)| count).sum()
+    }
+
+    proptest! {
+        #[test]
+        fn windows_are_those_of_a_list_of_all_minutes(
+            requests in vec(prop_oneof![3 => Just(0u64), 1 => 1u64..9], 0..3200),
+            before: bool,
+        ) {
+            let (history, now) = (history(&requests), START + requests.len() as u64);
+            for (name, window) in Window::ALL {
+                // The day before the last one is not kept.
+                if before && window == Window::Day {
+                    continue;
+                }
+                let span = Period { window, before }.span(now);
+                let mut figures = Figures::default();
+                history.add_to(&mut figures, span, now);
+                prop_assert_eq!(figures.counts.requests, model(&requests, span), "{}", name);
+                prop_assert_eq!(figures.latency.count(), figures.counts.requests);
+            }
+        }
+
+        #[test]
+        fn merged_histories_are_that_of_both(
+            first in vec(0u64..4, 0..700),
+            second in vec(0u64..4, 0..700),
+        ) {
+            // Both end now; the shorter one began later.
+            let now = START + first.len().max(second.len()) as u64;
+            let padded = |requests: &[u64]| {
+                let mut history = History::default();
+                for (minute, requests) in (now - requests.len() as u64..).zip(requests) {
+                    history.close(minute, figures(*requests).pack());
+                }
+                history
+            };
+            let mut merged = padded(&first);
+            merged.merge(&padded(&second));
+            for (_, window) in Window::ALL {
+                let span = Period::from(window).span(now);
+                let count = |history: &History| {
+                    let mut figures = Figures::default();
+                    history.add_to(&mut figures, span, now);
+                    figures.counts.requests
+                };
+                prop_assert_eq!(count(&merged), count(&padded(&first)) + count(&padded(&second)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_quiet_day_takes_next_to_nothing() {
+        let history = history(&[0; 2000]);
+        assert!(history.is_empty());
+        assert!(history.heap_bytes() < 1024, "{}", history.heap_bytes());
+    }
+}
