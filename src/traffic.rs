@@ -1,6 +1,9 @@
 //! Counters of the front door: connections, refusals, failures of the origin. Plain atomics, read by the admin port.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -53,6 +56,114 @@ pub struct Entered(std::sync::Arc<Gauge>);
 impl Drop for Entered {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The upper bounds of waits, inclusive, in nanoseconds: what OpenTelemetry advises for the duration of HTTP requests.
+const WAITS: [u64; 14] = [
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    75_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    750_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    7_500_000_000,
+    10_000_000_000,
+];
+
+/// The upper bounds of sizes, inclusive, in bytes: powers of 4 from 256 B to 16 MiB.
+const SIZES: [u64; 9] = [1 << 8, 1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24];
+
+/// Values counted in fixed buckets, and one above them all. To count one takes two atomic additions.
+#[derive(Debug)]
+struct Buckets {
+    bounds: &'static [u64],
+    counts: Box<[Counter]>,
+    sum: Counter,
+}
+
+impl Buckets {
+    fn new(bounds: &'static [u64]) -> Self {
+        Self { bounds, counts: (0..=bounds.len()).map(|_| Counter::default()).collect(), sum: Counter::default() }
+    }
+
+    fn add(&self, value: u64) {
+        self.counts[self.bounds.partition_point(|bound| *bound < value)].add();
+        self.sum.add_many(value);
+    }
+
+    /// What was counted, in units of which one value has `scale`.
+    fn distribution(&self, scale: f64) -> Distribution {
+        let mut count = 0;
+        let mut below: Vec<(f64, u64)> = Vec::with_capacity(self.counts.len());
+        for (at, counted) in self.counts.iter().enumerate() {
+            count += counted.value();
+            if let Some(bound) = self.bounds.get(at) {
+                below.push((*bound as f64 / scale, count));
+            }
+        }
+        Distribution { below, count, sum: self.sum.value() as f64 / scale }
+    }
+}
+
+/// How values were distributed. What is counted while it is taken may be in the buckets and not yet in the sum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Distribution {
+    /// For each bound, how many values were not larger.
+    pub below: Vec<(f64, u64)>,
+    /// How many there were.
+    pub count: u64,
+    /// All of them together.
+    pub sum: f64,
+}
+
+/// How long something was waited for, from 5 ms to 10 s in 14 buckets.
+#[derive(Debug)]
+pub struct Waits(Buckets);
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self(Buckets::new(&WAITS))
+    }
+}
+
+impl Waits {
+    /// Counts one wait.
+    pub fn add(&self, wait: Duration) {
+        self.0.add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// The waits so far, in seconds.
+    pub fn distribution(&self) -> Distribution {
+        self.0.distribution(1e9)
+    }
+}
+
+/// How large things were, from 256 B to 16 MiB in 9 buckets.
+#[derive(Debug)]
+pub struct Sizes(Buckets);
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self(Buckets::new(&SIZES))
+    }
+}
+
+impl Sizes {
+    /// Counts something of this many bytes.
+    pub fn add(&self, bytes: u64) {
+        self.0.add(bytes);
+    }
+
+    /// The sizes so far, in bytes.
+    pub fn distribution(&self) -> Distribution {
+        self.0.distribution(1.0)
     }
 }
 
@@ -138,6 +249,12 @@ pub struct Traffic {
     pub connections_refused: Counter,
     /// Requests being answered now.
     pub in_flight: std::sync::Arc<Gauge>,
+    /// Bodies of requests that have one, as far as they came.
+    pub request_bodies: Sizes,
+    /// Bodies of answers, as far as they were sent; 0 for an answer without one. Tunnels have none.
+    pub response_bodies: Sizes,
+    /// How long requests waited for the head that another's fetch of the same brought, or did not bring.
+    pub cache_lock_waits: Waits,
     /// Requests refused by the front door, in the order of [`REFUSED_STATUSES`].
     refused: [Counter; REFUSED_STATUSES.len()],
     /// Requests that the origin is working on, until the end of their answers.
@@ -183,5 +300,49 @@ impl Traffic {
 
     fn unanswered(&self) -> impl Iterator<Item = (UpstreamFailure, u64)> + '_ {
         UpstreamFailure::ALL.into_iter().zip(self.upstream_failures.iter().map(Counter::value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn bounds_are_inclusive_and_what_is_above_them_is_in_the_count_alone() {
+        let sizes = Sizes::default();
+        for size in [0, 256, 257, 16 << 20, (16 << 20) + 1] {
+            sizes.add(size);
+        }
+        let found = sizes.distribution();
+        assert_eq!(found.below[..2], [(256.0, 2), (1024.0, 3)]);
+        assert_eq!(found.below[8], (16_777_216.0, 4));
+        assert_eq!((found.count, found.sum), (5, 33_554_946.0));
+    }
+
+    #[test]
+    fn waits_are_told_in_seconds() {
+        let waits = Waits::default();
+        for millis in [5, 750, 11_000] {
+            waits.add(Duration::from_millis(millis));
+        }
+        let found = waits.distribution();
+        assert_eq!((found.below[0], found.below[7], found.below[8]), ((0.005, 1), (0.5, 1), (0.75, 2)));
+        assert_eq!((found.below[13], found.count, found.sum), ((10.0, 2), 3, 11.755));
+    }
+
+    proptest! {
+        #[test]
+        fn every_bucket_counts_what_is_not_larger(values in proptest::collection::vec(0u64..40_000_000, 0..200)) {
+            let sizes = Sizes::default();
+            values.iter().for_each(|value| sizes.add(*value));
+            let found = sizes.distribution();
+            for (bound, count) in &found.below {
+                prop_assert_eq!(*count, values.iter().filter(|value| **value as f64 <= *bound).count() as u64);
+            }
+            prop_assert_eq!(found.count, values.len() as u64);
+            prop_assert_eq!(found.sum, values.iter().sum::<u64>() as f64);
+        }
     }
 }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::State,
-    http::{Method, StatusCode, Uri, header::CONTENT_TYPE},
+    http::{Method, StatusCode, Uri},
     response::IntoResponse,
 };
 
 use super::{
-    metrics,
     problem::Problem,
     query::Parameters,
     view::{CacheStats, Overview, Slowest},
@@ -27,15 +26,6 @@ pub(super) async fn livez() -> &'static str {
 /// The process wants traffic.
 pub(super) async fn readyz(State(state): Shared) -> impl IntoResponse {
     if state.draining.begun() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ok\n") }
-}
-
-/// Everything for Prometheus.
-pub(super) async fn metrics(State(state): Shared, uri: Uri) -> Result<impl IntoResponse, Problem> {
-    let text = apart(move || metrics::text(&state)).await.map_err(|error| {
-        tracing::error!(%error, "metrics could not be written");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, &uri, "metrics could not be written; the log says why")
-    })?;
-    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }
 
 /// What the cache did since the start, and what it holds.
@@ -197,12 +187,5 @@ mod tests {
             let answer = Exchange::get(&format!("{instance}?{query}")).with(&used_state()).await;
             answer.assert_problem(StatusCode::BAD_REQUEST, "Bad Request", detail, &instance);
         }
-    }
-
-    #[tokio::test]
-    async fn metrics_are_in_the_text_format() {
-        let answer = Exchange::get("/metrics").with(&used_state()).await;
-        assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"), "{answer:?}");
-        assert!(answer.body.contains("pacecar_cache_requests_total{result=\"hit\"} 2\n"), "{}", answer.body);
     }
 }

@@ -1,6 +1,9 @@
-//! Metric families put together from plain numbers, for the encoder of the crate `prometheus`.
+//! Metric families put together from plain numbers, in the model of the crate `prometheus`, and written in two formats:
+//! that crate's encoder makes the text format 0.0.4, `openmetrics` the other.
 //!
-//! That crate's own counters are not used: everything is counted once, where it happens, and shown in several forms.
+//! The crate's own counters are not used: everything is counted once, where it happens, and shown in several forms.
+
+mod openmetrics;
 
 use std::time::Duration;
 
@@ -9,10 +12,12 @@ use prometheus::{
     proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType},
 };
 
-use crate::profile::Histogram;
+use crate::{profile::Histogram, traffic::Distribution};
 
-/// Before every name.
+/// Before every name of what this program counts.
 const PREFIX: &str = "pacecar_";
+/// Before the names of what the kernel counts for any program.
+const PROCESS: &str = "process_";
 
 /// Families in the order in which they were added.
 #[derive(Debug, Default)]
@@ -26,32 +31,38 @@ impl Exposition {
 
     /// Numbers that only grow.
     pub(super) fn counters(&mut self, name: &str, help: &str, series: impl IntoIterator<Item = Metric>) {
-        self.family(name, help, MetricType::COUNTER, series);
+        self.family(format!("{PREFIX}{name}"), help, MetricType::COUNTER, series);
     }
 
     /// A number that goes up and down.
     pub(super) fn gauge(&mut self, name: &str, help: &str, labels: &[(&str, &str)], value: u64) {
-        let mut gauge = Gauge::default();
-        gauge.set_value(value as f64);
-        let mut metric = labelled(labels);
-        metric.set_gauge(gauge);
-        self.family(name, help, MetricType::GAUGE, [metric]);
+        self.family(format!("{PREFIX}{name}"), help, MetricType::GAUGE, [gauge(labels, value as f64)]);
     }
 
-    /// Durations in buckets.
+    /// Durations or sizes in buckets.
     pub(super) fn histograms(&mut self, name: &str, help: &str, series: impl IntoIterator<Item = Metric>) {
-        self.family(name, help, MetricType::HISTOGRAM, series);
+        self.family(format!("{PREFIX}{name}"), help, MetricType::HISTOGRAM, series);
+    }
+
+    /// A number that only grows, of any process.
+    pub(super) fn process_counter(&mut self, name: &str, help: &str, value: f64) {
+        self.family(format!("{PROCESS}{name}"), help, MetricType::COUNTER, [counted(&[], value)]);
+    }
+
+    /// A number that goes up and down, of any process.
+    pub(super) fn process_gauge(&mut self, name: &str, help: &str, value: f64) {
+        self.family(format!("{PROCESS}{name}"), help, MetricType::GAUGE, [gauge(&[], value)]);
     }
 
     /// A family without a series is left out, since the encoder takes it for a mistake; that is so only for families
     /// by route, before the first request.
-    fn family(&mut self, name: &str, help: &str, kind: MetricType, series: impl IntoIterator<Item = Metric>) {
+    fn family(&mut self, name: String, help: &str, kind: MetricType, series: impl IntoIterator<Item = Metric>) {
         let series: Vec<Metric> = series.into_iter().collect();
         if series.is_empty() {
             return;
         }
         let mut family = MetricFamily::default();
-        family.set_name(format!("{PREFIX}{name}"));
+        family.set_name(name);
         family.set_help(help.into());
         family.set_field_type(kind);
         family.set_metric(series);
@@ -61,6 +72,11 @@ impl Exposition {
     /// Everything in the text format, version 0.0.4.
     pub(super) fn text(&self) -> Result<String, Error> {
         TextEncoder::new().encode_to_string(&self.0)
+    }
+
+    /// Everything in the text format of OpenMetrics 1.0.
+    pub(super) fn openmetrics(&self) -> String {
+        openmetrics::encode(&self.0)
     }
 }
 
@@ -82,18 +98,32 @@ fn counted(labels: &[(&str, &str)], value: f64) -> Metric {
     metric
 }
 
+fn gauge(labels: &[(&str, &str)], value: f64) -> Metric {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    let mut metric = labelled(labels);
+    metric.set_gauge(gauge);
+    metric
+}
+
 /// One series of a family of histograms, in seconds.
 pub(super) fn histogram(labels: &[(&str, &str)], durations: &Histogram) -> Metric {
-    let buckets = durations.cumulative().map(|(bound, count)| {
+    let below = durations.cumulative().map(|(bound, count)| (bound.as_secs_f64(), count)).collect();
+    distribution(labels, &Distribution { below, count: durations.count(), sum: durations.sum().as_secs_f64() })
+}
+
+/// One series of a family of histograms, in whatever the values are.
+pub(super) fn distribution(labels: &[(&str, &str)], values: &Distribution) -> Metric {
+    let buckets = values.below.iter().map(|(bound, count)| {
         let mut bucket = Bucket::default();
-        bucket.set_upper_bound(bound.as_secs_f64());
-        bucket.set_cumulative_count(count);
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(*count);
         bucket
     });
     let mut histogram = prometheus::proto::Histogram::default();
     histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(durations.count());
-    histogram.set_sample_sum(durations.sum().as_secs_f64());
+    histogram.set_sample_count(values.count);
+    histogram.set_sample_sum(values.sum);
     let mut metric = labelled(labels);
     metric.set_histogram(histogram);
     metric

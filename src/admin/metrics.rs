@@ -1,41 +1,144 @@
 //! The figures for Prometheus, from the same snapshots as the JSON.
 //!
 //! Every set of label values that is known beforehand is there from the start, with 0, so that `rate()` sees the first
-//! increase. Labels from traffic are bounded: a route is a name in the profiler's bounded table, a method is one of ten,
-//! and a route has at most 17 statuses.
+//! increase, and so that traffic adds no series but those of `requests`. Labels from traffic are bounded there: a route
+//! is a name in the profiler's bounded table, a method is one of ten, and a route has at most 17 statuses.
+//!
+//! # How many lines there can be
+//!
+//! With HELP and TYPE, which are two lines per family, and UNIT in OpenMetrics alone:
+//!
+//! | Families | Lines at most |
+//! |---|---|
+//! | `connections*`, `http_*` without `requests`, `upstream_*`, `front_door_*`, `access_log_*`, `panics_total` | 100 |
+//! | `cache_*` without routes | 120 |
+//! | `cache_route_requests_total` | 2, and 6 per route of the configuration, of which the default has none |
+//! | `keyed_cache_*` | 35 |
+//! | `compression_*` | 85 |
+//! | `config_*`, `build_info` | 20 |
+//! | `process_*` | 25 |
+//! | all of these | [`MOST_LINES`] |
+//! | `requests` | as many as the profiler's table lets through |
+//!
+//! `upstream_errors_total` has connections that could not be made among its reasons (`resolve`, `connect`,
+//! `connect-timeout`, `tls`): a family of their own would count them twice.
 
 mod compression;
+mod format;
+mod process;
 mod requests;
+
+use axum::{
+    body::Bytes,
+    extract::State,
+    http::{
+        HeaderMap, StatusCode, Uri,
+        header::{CONTENT_ENCODING, CONTENT_TYPE, VARY},
+    },
+    response::{IntoResponse, Response},
+};
 
 use crate::{
     cache::{self, Bypass, Evicted, Outcome, Skip, keyed, purge},
-    state::{Reloads, State},
+    compress::{
+        self,
+        encoder::{Effort, whole},
+    },
+    header::{accept_encoding::Accepted, coding::Coding},
+    state::{self, Reloads},
     traffic::Traffic,
 };
 
-use super::exposition::{Exposition, counter};
+use self::format::Format;
 
-/// The text format, version 0.0.4.
-pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+use super::{
+    api::{Shared, apart},
+    exposition::{Exposition, counter, distribution},
+    problem::Problem,
+};
 
-/// Everything in the text format.
-pub(super) fn text(state: &State) -> Result<String, prometheus::Error> {
+/// Lines at most, but for those of `requests` and of the configuration's routes.
+const MOST_LINES: usize = 400;
+
+/// Everything for Prometheus, in the format and the coding that the client takes.
+pub(super) async fn metrics(State(state): Shared, uri: Uri, fields: HeaderMap) -> Result<Response, Problem> {
+    let (format, accepted) = (Format::of(&fields), Accepted::of(&fields));
+    let written = apart(move || body(&state, format, accepted)).await.map_err(|error| {
+        tracing::error!(%error, "metrics could not be written");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, &uri, "metrics could not be written; the log says why")
+    })?;
+    let (body, coding) = written;
+    let coding = coding.map(|coding| [(CONTENT_ENCODING, coding.name())]);
+    let fields = [(CONTENT_TYPE, format.content_type()), (VARY, "Accept, Accept-Encoding")];
+    Ok(match coding {
+        Some(coding) => (fields, coding, body).into_response(),
+        None => (fields, body).into_response(),
+    })
+}
+
+/// The body, and the coding that it is in, if any: gzip, the one that scrapers ask for.
+fn body(
+    state: &state::State,
+    format: Format,
+    accepted: Accepted,
+) -> Result<(Bytes, Option<Coding>), prometheus::Error> {
+    let exposition = exposition(state);
+    let text = match format {
+        Format::Text => exposition.text()?,
+        Format::OpenMetrics => exposition.openmetrics(),
+    };
+    let coding = accepted.choose(&[Coding::Gzip]);
+    let coded =
+        coding.and_then(|coding| whole(coding, Effort::Quick, &compress::Settings::default(), text.as_bytes()).ok());
+    Ok(match coded {
+        Some((coded, _)) => (coded, coding),
+        None => (text.into(), None),
+    })
+}
+
+/// Every family.
+fn exposition(state: &state::State) -> Exposition {
     let mut exposition = Exposition::default();
     requests::requests(&mut exposition, &state.profiler.snapshot());
-    front_door(&mut exposition, &state.traffic);
-    cache(&mut exposition, &state.cache.snapshot());
-    keyed(&mut exposition, &state.keyed.snapshot());
-    compression::families(&mut exposition, &state.compression.stats.snapshot());
-    reloads(&mut exposition, &state.reloads);
-    let version = [("version", env!("CARGO_PKG_VERSION"))];
-    exposition.gauge("build_info", "Always 1; the labels say what is running.", &version, 1);
-    exposition.text()
+    others(&mut exposition, state);
+    exposition
+}
+
+/// Every family but those of requests by endpoint.
+fn others(exposition: &mut Exposition, state: &state::State) {
+    front_door(exposition, &state.traffic);
+    cache(exposition, &state.cache.snapshot(), &state.traffic);
+    keyed(exposition, &state.keyed.snapshot());
+    compression::families(exposition, &state.compression.stats.snapshot());
+    reloads(exposition, &state.reloads);
+    let build = [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("revision", env!("PACECAR_REVISION")),
+        ("rustc", env!("PACECAR_RUSTC")),
+    ];
+    exposition.gauge("build_info", "Always 1; the labels say what is running.", &build, 1);
+    process::families(exposition);
 }
 
 fn front_door(exposition: &mut Exposition, traffic: &Traffic) {
     exposition.gauge("http_requests_in_flight", "Requests being answered now.", &[], traffic.in_flight.value());
     exposition.gauge("connections", "Client connections open now.", &[], traffic.connections.value());
-    exposition.counter("connections_total", "Client connections accepted.", traffic.connections_total.value());
+    // Not `connections_total`: OpenMetrics would call its family as the gauge is called.
+    exposition.counter(
+        "connections_accepted_total",
+        "Client connections accepted, those that were closed at once included.",
+        traffic.connections_total.value(),
+    );
+    exposition.histograms(
+        "http_request_body_bytes",
+        "Bytes of the bodies of requests that have one, as far as they came.",
+        [distribution(&[], &traffic.request_bodies.distribution())],
+    );
+    exposition.histograms(
+        "http_response_body_bytes",
+        "Bytes of the bodies of answers as they were sent, 0 for an answer without one.",
+        [distribution(&[], &traffic.response_bodies.distribution())],
+    );
     exposition.counter(
         "connections_refused_total",
         "Client connections closed at once since a limit was reached.",
@@ -98,7 +201,7 @@ fn reloads(exposition: &mut Exposition, reloads: &Reloads) {
     );
 }
 
-fn cache(exposition: &mut Exposition, snapshot: &cache::Snapshot) {
+fn cache(exposition: &mut Exposition, snapshot: &cache::Snapshot, traffic: &Traffic) {
     exposition.counters(
         "cache_requests_total",
         "Requests by how they were answered, one result per request.",
@@ -135,6 +238,11 @@ fn cache(exposition: &mut Exposition, snapshot: &cache::Snapshot) {
                 .into_iter()
                 .map(|(kind, count)| counter(&[("kind", purge::Kind::name(kind)), ("mode", mode.name())], count))
         }),
+    );
+    exposition.histograms(
+        "cache_lock_wait_seconds",
+        "Seconds that requests waited for the head of what another request was fetching already.",
+        [distribution(&[], &traffic.cache_lock_waits.distribution())],
     );
     exposition.counters(
         "cache_route_requests_total",
@@ -182,14 +290,19 @@ fn keyed(exposition: &mut Exposition, snapshot: &keyed::Snapshot) {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashSet, sync::Arc, time::Duration};
+    use std::{collections::HashSet, io::Read, sync::Arc, time::Duration};
 
     use super::*;
     use crate::{
-        admin::fixture::{empty_state, used_state},
+        admin::fixture::{Exchange, empty_state, used_state},
         profile::Sample,
-        traffic::UpstreamFailure,
+        traffic::{REFUSED_STATUSES, UpstreamFailure},
     };
+
+    /// Everything in the text format.
+    pub(super) fn text(state: &state::State) -> Result<String, prometheus::Error> {
+        exposition(state).text()
+    }
 
     /// The name and labels of each line that has a value, in order, with the value.
     pub(super) fn series(text: &str) -> Vec<(&str, f64)> {
@@ -209,7 +322,7 @@ mod tests {
             "profile_endpoints_overflow_total",
             "http_requests_in_flight",
             "connections",
-            "connections_total",
+            "connections_accepted_total",
             "connections_refused_total",
             "access_log_dropped_total",
             "panics_total",
@@ -226,6 +339,17 @@ mod tests {
         ]
         .map(String::from)
         .to_vec();
+        for family in ["http_request_body_bytes", "http_response_body_bytes", "cache_lock_wait_seconds"] {
+            let bounds: &[&str] = match family.ends_with("_bytes") {
+                true => &["256", "1024", "4096", "16384", "65536", "262144", "1048576", "4194304", "16777216"],
+                false => &[
+                    "0.005", "0.01", "0.025", "0.05", "0.075", "0.1", "0.25", "0.5", "0.75", "1", "2.5", "5", "7.5",
+                    "10",
+                ],
+            };
+            expected.extend(bounds.iter().chain(&["+Inf"]).map(|bound| format!("{family}_bucket{{le=\"{bound}\"}}")));
+            expected.extend(["sum", "count"].map(|suffix| format!("{family}_{suffix}")));
+        }
         for status in ["400", "408", "413", "414", "417", "431", "501", "505", "508"] {
             expected.push(format!("front_door_refused_total{{status=\"{status}\"}}"));
         }
@@ -265,42 +389,250 @@ mod tests {
         assert_eq!(value(&text, "pacecar_cache_capacity_bytes"), f64::from(256 << 20));
         assert_eq!(value(&text, "pacecar_keyed_cache_capacity_bytes"), f64::from(32 << 20));
         assert_eq!(value(&text, "pacecar_config_last_reload_successful"), 1.0);
-        let build = format!("pacecar_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
-        assert_eq!(value(&text, &build), 1.0);
-        let of_compression = |name: &str| name.starts_with("pacecar_compression_");
-        let named = series(&text).into_iter().filter(|(name, _)| !of_compression(name)).count();
+        let of_others = |name: &str| name.starts_with("pacecar_compression_") || name.starts_with("process_");
+        let named = series(&text).into_iter().filter(|(name, _)| !of_others(name)).count();
         assert_eq!(named, expected.len() + 4, "a series that no line above names:\n{text}");
     }
 
-    /// The grammar of the format as far as we use it, and the rules that scrapers check.
     #[test]
-    fn every_line_is_as_the_format_has_it() {
+    fn the_build_is_told() {
+        let text = text(&empty_state()).unwrap();
+        let line = text.lines().find(|line| line.starts_with("pacecar_build_info{")).unwrap();
+        let (version, revision, rustc) = (env!("CARGO_PKG_VERSION"), env!("PACECAR_REVISION"), env!("PACECAR_RUSTC"));
+        let labels = format!("version=\"{version}\",revision=\"{revision}\",rustc=\"{rustc}\"");
+        assert_eq!(line, format!("pacecar_build_info{{{labels}}} 1"));
+        assert!(revision == "unknown" || revision.bytes().all(|byte| byte.is_ascii_hexdigit()), "{revision}");
+        assert!(rustc.split('.').count() == 3, "{rustc}");
+    }
+
+    /// The table of the module's documentation: prefixes of names, and the lines that their families may have.
+    const MOST: [(&[&str], usize); 6] = [
+        (&["connections", "http_", "upstream_", "front_door_", "access_log_", "panics"], 100),
+        (&["cache_"], 120),
+        (&["keyed_cache_"], 35),
+        (&["compression_"], 85),
+        (&["config_", "build_"], 20),
+        (&["process_"], 25),
+    ];
+
+    #[test]
+    fn no_traffic_makes_more_lines_than_the_table_says() {
         let state = used_state();
-        state.profiler.record(Sample::of("/a\\b\"c\nd", Duration::from_millis(1)));
-        let text = text(&state).unwrap();
-        assert!(text.ends_with('\n'));
-        let (mut family, mut families, mut seen) = (String::new(), HashSet::new(), HashSet::new());
-        let mut lines = text.lines();
-        while let Some(line) = lines.next() {
-            if let Some(help) = line.strip_prefix("# HELP ") {
-                let (name, help) = help.split_once(' ').unwrap();
-                assert!(name.starts_with("pacecar_") && help.ends_with('.'), "{line}");
-                let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).unwrap();
-                assert!(["counter", "gauge", "histogram"].contains(&kind), "{name} {kind}");
-                assert_eq!(kind == "counter", name.ends_with("_total"), "{name} {kind}");
-                assert!(families.insert(name.to_owned()), "{name} is there twice");
-                family = name.into();
-                continue;
+        REFUSED_STATUSES.iter().for_each(|status| state.traffic.refuse(*status));
+        UpstreamFailure::ALL.iter().for_each(|failure| state.traffic.upstream_failed(*failure));
+        for bytes in [0, 1 << 30] {
+            state.traffic.request_bodies.add(bytes);
+            state.traffic.response_bodies.add(bytes);
+            state.traffic.cache_lock_waits.add(Duration::from_secs(bytes));
+        }
+        let lines = |state: &state::State| {
+            let mut exposition = Exposition::default();
+            others(&mut exposition, state);
+            exposition.openmetrics()
+        };
+        let (before, after) = (lines(&empty_state()), lines(&state));
+        assert_eq!(before.lines().count(), after.lines().count(), "traffic makes no series");
+        let mut left = vec![];
+        let mut counts = [0; MOST.len()];
+        for line in after.lines().filter(|line| *line != "# EOF") {
+            let name = line.strip_prefix("# ").and_then(|line| line.split(' ').nth(1)).unwrap_or(line);
+            let name = name.strip_prefix("pacecar_").unwrap_or(name);
+            match MOST.iter().position(|(prefixes, _)| prefixes.iter().any(|prefix| name.starts_with(prefix))) {
+                Some(group) => counts[group] += 1,
+                None => left.push(line),
             }
-            let (series, value) = line.rsplit_once(' ').unwrap();
-            value.parse::<f64>().unwrap();
-            assert!(seen.insert(series.to_owned()), "{series} is there twice");
-            let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
-            let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
-            assert!(name == family || base == Some(&family), "{line} is not of {family}");
-            assert!(labels.ends_with('}') && (labels == "}" || labels.ends_with("\"}")), "{line}");
+        }
+        assert_eq!(left, [""; 0], "lines of no group");
+        for ((prefixes, most), count) in MOST.iter().zip(counts) {
+            assert!(count <= *most, "{count} lines of {prefixes:?}, at most {most} by the table");
+        }
+        assert!(MOST.iter().map(|(_, most)| most).sum::<usize>() <= MOST_LINES);
+    }
+
+    /// Names as a hostile client would like endpoints to have.
+    fn hostile_state() -> Arc<state::State> {
+        let state = used_state();
+        for name in [
+            "/a\\b\"c\nd",
+            "/nul\0in it",
+            "/\u{202e}sdrawkcab",
+            "/} 1\n# EOF\npacecar_panics_total 9",
+            "/\r\u{2028}\u{85}",
+            "\\",
+            &format!("/{}", "8k".repeat(4 << 10)),
+        ] {
+            state.profiler.record(Sample::of(name, Duration::from_millis(1)));
+        }
+        state
+    }
+
+    /// The grammar of the text format as far as we use it, and the rules that scrapers check.
+    #[test]
+    fn every_line_is_as_the_text_format_has_it() {
+        let text = text(&hostile_state()).unwrap();
+        let mut checked = Checked::default();
+        let mut lines = text.split_terminator('\n');
+        while let Some(line) = lines.next() {
+            let Some(help) = line.strip_prefix("# HELP ") else {
+                checked.sample(line);
+                continue;
+            };
+            let (name, help) = help.split_once(' ').unwrap();
+            assert!(help.ends_with('.'), "{line}");
+            let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).unwrap();
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name} {kind}");
+            checked.family(name, kind);
+        }
+        assert!(text.ends_with('\n'));
+        assert!(text.contains(r#"route="/a\\b\"c\nd""#), "a name from traffic is escaped");
+    }
+
+    /// The same for OpenMetrics.
+    #[test]
+    fn every_line_is_as_openmetrics_has_it() {
+        let text = exposition(&hostile_state()).openmetrics();
+        let mut checked = Checked::default();
+        let mut lines = text.strip_suffix("# EOF\n").expect("its end").split_terminator('\n').peekable();
+        while let Some(line) = lines.next() {
+            let Some(of_type) = line.strip_prefix("# TYPE ") else {
+                checked.sample(line);
+                continue;
+            };
+            let (name, kind) = of_type.split_once(' ').unwrap();
+            assert!(!name.ends_with("_total"), "{line}");
+            let unit = ["seconds", "bytes"].into_iter().find(|unit| name.ends_with(&format!("_{unit}")));
+            if let Some(unit) = unit {
+                assert_eq!(lines.next(), Some(&*format!("# UNIT {name} {unit}")), "{line}");
+            }
+            let help = lines.next().unwrap().strip_prefix(&format!("# HELP {name} ")).unwrap();
+            assert!(help.ends_with('.') && !help.replace("\\\"", "").contains('"'), "{help}");
+            checked.family(name, kind);
         }
         assert!(text.contains(r#"route="/a\\b\"c\nd""#), "a name from traffic is escaped");
+    }
+
+    /// What both formats ask for.
+    #[derive(Default)]
+    struct Checked {
+        family: String,
+        kind: String,
+        families: HashSet<String>,
+        series: HashSet<String>,
+    }
+
+    impl Checked {
+        fn family(&mut self, name: &str, kind: &str) {
+            assert!(name.starts_with("pacecar_") || name.starts_with("process_"), "{name}");
+            assert!(name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_')), "{name}");
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{name} {kind}");
+            assert!(self.families.insert(name.to_owned()), "{name} is there twice");
+            (self.family, self.kind) = (name.into(), kind.into());
+        }
+
+        fn sample(&mut self, line: &str) {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            value.parse::<f64>().unwrap();
+            assert!(self.series.insert(series.to_owned()), "{series} is there twice");
+            let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+            let (family, suffix) = match self.kind.as_str() {
+                "histogram" => name.rsplit_once('_').unwrap(),
+                "counter" if !self.family.ends_with("_total") => (name.strip_suffix("_total").unwrap(), ""),
+                _ => (name, ""),
+            };
+            assert!(family == self.family && ["", "bucket", "sum", "count"].contains(&suffix), "{line}");
+            let mut rest = labels.strip_suffix('}').expect(line);
+            while !rest.is_empty() {
+                let (name, value) = rest.split_once("=\"").expect(line);
+                assert!(name.bytes().all(|byte| byte.is_ascii_lowercase()), "{line}");
+                rest = after_quote(value).unwrap_or_else(|| panic!("no end of {name} in {line}"));
+                rest = rest.strip_prefix(',').unwrap_or(rest);
+            }
+        }
+    }
+
+    /// What stands behind a label's value. Only three characters can be escaped.
+    fn after_quote(value: &str) -> Option<&str> {
+        let mut chars = value.char_indices();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                '"' => return Some(&value[at + 1..]),
+                '\\' => assert!(matches!(chars.next()?.1, '\\' | '"' | 'n'), "{value}"),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// An answer with these fields in the request, and its body without a coding.
+    async fn answer(fields: &[(&str, &str)]) -> (HeaderMap, String) {
+        let request =
+            fields.iter().fold(axum::http::Request::builder(), |request, (name, value)| request.header(*name, *value));
+        let request = request.uri("/metrics").header("host", "localhost").body(axum::body::Body::empty()).unwrap();
+        let answer = tower::ServiceExt::oneshot(crate::admin::router(used_state()), request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let (head, body) = answer.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let mut text = String::new();
+        match head.headers.contains_key(CONTENT_ENCODING) {
+            true => flate2::read::GzDecoder::new(&*body).read_to_string(&mut text).unwrap(),
+            false => (&*body).read_to_string(&mut text).unwrap(),
+        };
+        (head.headers, text)
+    }
+
+    #[tokio::test]
+    async fn format_and_coding_are_what_the_client_takes() {
+        let openmetrics = ("accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5");
+        let gzip = ("accept-encoding", "gzip");
+        for (fields, is_openmetrics, is_coded) in [
+            (&[][..], false, false),
+            (&[openmetrics], true, false),
+            (&[gzip], false, true),
+            (&[openmetrics, gzip], true, true),
+            (&[("accept", "image/png"), ("accept-encoding", "br")], false, false),
+            (&[("accept-encoding", "gzip;q=0, identity;q=0")], false, false),
+        ] {
+            let (head, text) = answer(fields).await;
+            let kind = match is_openmetrics {
+                true => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                false => "text/plain; version=0.0.4; charset=utf-8",
+            };
+            assert_eq!(head[CONTENT_TYPE], kind, "{fields:?}");
+            assert_eq!(text.ends_with("# EOF\n"), is_openmetrics, "{fields:?}");
+            assert_eq!(head.get(CONTENT_ENCODING).is_some_and(|coding| coding == "gzip"), is_coded, "{fields:?}");
+            assert_eq!(head[VARY], "Accept, Accept-Encoding", "{fields:?}");
+            assert_eq!(head["cache-control"], "no-store", "{fields:?}");
+            assert!(text.contains("\npacecar_cache_requests_total{result=\"hit\"} 2\n"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn head_has_no_body() {
+        // The figures of the process change, so that the length of one answer is not that of the next.
+        let head = Exchange::of("HEAD", "/metrics").with(&empty_state()).await;
+        assert_eq!((head.status, head.body.as_str()), (StatusCode::OK, ""), "{head:?}");
+        assert!(head.header("content-length").is_some_and(|length| length.parse::<u32>().unwrap() > 1000), "{head:?}");
+    }
+
+    #[test]
+    fn bodies_and_waits_are_in_their_buckets() {
+        let state = empty_state();
+        state.traffic.request_bodies.add(300);
+        state.traffic.response_bodies.add(0);
+        state.traffic.cache_lock_waits.add(Duration::from_millis(60));
+        let text = text(&state).unwrap();
+        for (name, expected) in [
+            ("http_request_body_bytes_bucket{le=\"256\"}", 0.0),
+            ("http_request_body_bytes_bucket{le=\"1024\"}", 1.0),
+            ("http_request_body_bytes_sum", 300.0),
+            ("http_response_body_bytes_bucket{le=\"256\"}", 1.0),
+            ("cache_lock_wait_seconds_bucket{le=\"0.05\"}", 0.0),
+            ("cache_lock_wait_seconds_bucket{le=\"0.075\"}", 1.0),
+            ("cache_lock_wait_seconds_sum", 0.06),
+            ("cache_lock_wait_seconds_count", 1.0),
+        ] {
+            assert_eq!(value(&text, &format!("pacecar_{name}")), expected, "{name}");
+        }
     }
 
     #[test]
@@ -354,7 +686,7 @@ mod tests {
             "upstream_in_flight",
             "upstream_queued",
             "panics_total",
-            "connections_total",
+            "connections_accepted_total",
             "connections",
             "http_requests_in_flight",
         ] {
@@ -389,7 +721,7 @@ mod tests {
     #[test]
     fn names_beyond_the_bound_make_no_series() {
         let state = empty_state();
-        let lines = |state: &Arc<State>| text(state).unwrap().lines().count();
+        let lines = |state: &state::State| text(state).unwrap().lines().count();
         for n in 0..510 {
             state.profiler.record(Sample::of(&format!("/scan/{n}"), Duration::from_millis(1)));
         }

@@ -7,7 +7,7 @@ use axum::{
     routing::{delete, get, post},
 };
 
-use super::{api, body::Intake, clear, compression, entries, explain, guard};
+use super::{api, body::Intake, clear, compression, entries, explain, guard, metrics};
 use crate::state::State;
 
 /// Every endpoint of the admin port. GET answers HEAD too; what is not here is a 404, another method a 405.
@@ -18,7 +18,7 @@ pub fn router(state: Arc<State>) -> Router {
         .route("/livez", get(api::livez))
         .route("/healthz", get(api::livez))
         .route("/readyz", get(api::readyz))
-        .route("/metrics", get(api::metrics))
+        .route("/metrics", get(metrics::metrics))
         .route("/performance/cache/stats", get(api::cache_stats))
         .route("/performance/cache/clear", post(clear::clear))
         .route("/performance/cache/explain", get(explain::explain))
@@ -98,7 +98,6 @@ mod tests {
         for path in [
             "/livez",
             "/readyz",
-            "/metrics",
             "/performance/cache/stats",
             "/performance/compression/stats",
             "/performance/profile/overview",

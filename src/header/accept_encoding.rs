@@ -106,7 +106,7 @@ fn element(element: &[u8]) -> Option<(&[u8], u16)> {
 }
 
 /// A qvalue (§12.4.2): 0 to 1 with at most three decimals, in thousandths.
-fn thousandths(weight: &[u8]) -> Option<u16> {
+pub fn thousandths(weight: &[u8]) -> Option<u16> {
     let (whole, decimals) = match weight {
         [whole] => (whole, [].as_slice()),
         [whole, b'.', decimals @ ..] if decimals.len() <= 3 => (whole, decimals),

@@ -370,6 +370,7 @@ impl ProxyHttp for Forward {
         let Some(request) = &ctx.request else { return };
         let status = session.response_written().map_or(499, |response| response.status.as_u16());
         request.rule.counts.bypassed(ctx.bypass());
+        ctx.engine.state.traffic.request_bodies.add(ctx.body_bytes);
         let whole = e.is_none() || ctx.answered;
         let detail = Some(ctx.bypass().name());
         let error = ctx.failure.map(UpstreamFailure::name);

@@ -256,6 +256,9 @@ impl Engine {
     fn record(&self, request: &Request, served: Served, bytes: u64) {
         let (endpoint, duration) = (route::endpoint(request.head.path(), served.status), request.began.elapsed());
         request.rule.counts.answered(served.outcome);
+        if served.status != 101 {
+            self.state.traffic.response_bodies.add(bytes);
+        }
         if let Some(log) =
             self.log.as_ref().filter(|_| self.settings.access_log.wants(served.status, !served.whole, duration))
         {

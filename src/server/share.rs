@@ -62,7 +62,12 @@ impl Engine {
                 false => self.flights.join(&flight, responses, begin),
             };
             let Some(mut reader) = reader else { break };
-            match self.answer(&mut reader, reply).await {
+            let (began, waiting) = (reader.began(), Instant::now());
+            let waited = self.answer(&mut reader, reply).await;
+            if !began {
+                self.state.traffic.cache_lock_waits.add(waiting.elapsed());
+            }
+            match waited {
                 Waited::Head(answered) => {
                     let settings = self.state.cache.settings();
                     if reader.began() {

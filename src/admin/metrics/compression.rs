@@ -95,10 +95,7 @@ mod tests {
     use crate::{
         admin::{
             fixture::{empty_state, used_state},
-            metrics::{
-                tests::{series, value},
-                text,
-            },
+            metrics::tests::{series, text, value},
         },
         header::coding::Coding,
     };
