@@ -25,7 +25,7 @@ INSTALL = install() { \
 
 # Real apps and clients for the tests.
 APPS := target/apps
-APPS_INSTALLED := $(foreach app,django express vite clients,$(APPS)/$(app)/.installed)
+APPS_INSTALLED := $(foreach app,django express vite clients prometheus,$(APPS)/$(app)/.installed)
 
 .PHONY: help run test conformance bench build-tools app-tools codec-tools bench-tools
 
@@ -205,3 +205,22 @@ $(APPS)/clients/.installed: tests/apps/clients/package-lock.json tests/apps/clie
 	(cd $(@D) && $(NPM_INSTALL))
 	$(PIP_INSTALL) -r $(@D)/requirements.txt
 	cat $^ >$@
+
+# Debian's package, unpacked and not installed: that would start a server of its own on this machine. Elsewhere, what is
+# there already.
+$(APPS)/prometheus/.installed:
+	@echo "unpacking Prometheus under $(@D)"
+	rm -rf $(@D)
+	mkdir -p $(@D)/usr/bin
+	if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+		ln -s "$$(command -v prometheus)" "$$(command -v promtool)" $(@D)/usr/bin
+	elif command -v apt-get >/dev/null; then
+		download() { (cd $(@D) && apt-get download -qq -o APT::Sandbox::User=root prometheus >/dev/null); }
+		download 2>/dev/null || { $(SUDO) apt-get update -qq >/dev/null && download; }
+		dpkg-deb -x $(@D)/prometheus_*.deb $(@D)
+		rm $(@D)/prometheus_*.deb
+	else
+		echo "please install: prometheus" >&2
+		exit 1
+	fi
+	$(@D)/usr/bin/promtool --version >$@

@@ -29,6 +29,7 @@ mod keyed;
 mod large;
 mod limits;
 mod load;
+mod metrics;
 mod owners;
 mod poisoning;
 mod queue;
