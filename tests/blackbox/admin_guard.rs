@@ -47,7 +47,8 @@ async fn token_is_needed_for_everything_but_health() {
     for asked in [get("/metrics"), get("/performance/cache/stats"), clear(), get("/nothing")] {
         let answer = locked.send(asked).await;
         answer.assert_status(401).assert_field("content-type", "application/problem+json");
-        answer.assert_field("www-authenticate", "Basic realm=\"Pacecar\", charset=\"UTF-8\", Bearer");
+        let challenges = answer.fields.joined("www-authenticate");
+        assert_eq!(challenges, "Basic realm=\"Pacecar\", charset=\"UTF-8\", Bearer", "{answer}");
     }
     locked.send(with(TOKEN, get("/metrics"))).await.assert_status(200);
     // As curl's --user any:correct-horse-battery.
@@ -72,20 +73,11 @@ async fn another_token_in_the_file_is_taken_up_and_a_bad_one_refused() {
     fs::write(&locked.file, new).unwrap();
     // Nobody says so: the file is looked at.
     within("the new token", async { while locked.send(with(new, get("/metrics"))).await.status != 200 {} }).await;
-    locked.send(with(TOKEN, get("/metrics"))).await.expect_refused();
+    // While the new one was waited for it was wrong, and so often that wrong tokens may be a 429 by now.
+    let old = locked.send(with(TOKEN, get("/metrics"))).await;
+    old.expect(matches!(old.status, 401 | 429), "401 or 429".into());
     let log = locked.sidecar.log();
     assert!(![TOKEN, new, "s3cret"].iter().any(|token| log.contains(token)), "{log}");
-}
-
-/// After many wrong tokens it is a 429.
-trait Refused {
-    fn expect_refused(&self);
-}
-
-impl Refused for Answer {
-    fn expect_refused(&self) {
-        self.expect(matches!(self.status, 401 | 429), "401 or 429".into());
-    }
 }
 
 #[tokio::test]
@@ -163,7 +155,7 @@ async fn writes_leave_a_line_in_the_log() {
     let origin = Origin::new().otherwise(ok("hello")).start().await;
     let locked = Locked::start(&origin, "").await;
     locked.send(with(TOKEN, clear())).await.assert_status(200);
-    locked.send(with(TOKEN, request("DELETE", "/performance/cache/entries/a?x=s3cret"))).await.assert_status(404);
+    locked.send(with(TOKEN, request("DELETE", "/performance/cache/entries/a?x=s3cret"))).await.assert_status(400);
     locked.send(with(TOKEN, get("/metrics"))).await.assert_status(200);
     let lines = locked.sidecar.logged("admin write");
     let line = "method=POST path=\"/performance/cache/clear\" status=200 client=127.0.0.1 auth=\"bearer\"";
