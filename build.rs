@@ -17,8 +17,9 @@ fn main() {
 
 /// The commit that is checked out. Files that were changed since do not show.
 fn revision() -> Option<String> {
-    // An unpacked source may lie within a repository of something else, whose revision would be a lie.
-    if !Path::new(".git").exists() {
+    // A debug build is of files as they are being changed; to build it anew for every commit would only cost time. And an
+    // unpacked source may lie within a repository of something else, whose revision would be a lie.
+    if env::var("PROFILE").is_ok_and(|profile| profile == "debug") || !Path::new(".git").exists() {
         return None;
     }
     // The files that change when another commit is checked out or made. One that is not there must not be named, since it

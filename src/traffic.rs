@@ -1,4 +1,5 @@
-//! Counters of the front door: connections, refusals, failures of the origin. Plain atomics, read by the admin port.
+//! Counters of the front door: connections, refusals, failures of the origin; and of the admin port, the requests that
+//! were too many. Plain atomics, read by the admin port.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -177,111 +178,26 @@ impl Sizes {
     }
 }
 
-/// The upper bounds of waits, inclusive, in nanoseconds: what OpenTelemetry advises for the duration of HTTP requests.
-const WAITS: [u64; 14] = [
-    5_000_000,
-    10_000_000,
-    25_000_000,
-    50_000_000,
-    75_000_000,
-    100_000_000,
-    250_000_000,
-    500_000_000,
-    750_000_000,
-    1_000_000_000,
-    2_500_000_000,
-    5_000_000_000,
-    7_500_000_000,
-    10_000_000_000,
-];
-
-/// The upper bounds of sizes, inclusive, in bytes: powers of 4 from 256 B to 16 MiB.
-const SIZES: [u64; 9] = [1 << 8, 1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24];
-
-/// Values counted in fixed buckets, and one above them all. To count one takes two atomic additions.
+/// Requests to the admin port that were refused since their client had sent too many, by the policy that says how many.
 #[derive(Debug)]
-struct Buckets {
-    bounds: &'static [u64],
-    counts: Box<[Counter]>,
-    sum: Counter,
-}
+pub struct Ratelimited(Vec<(&'static str, Counter)>);
 
-impl Buckets {
-    fn new(bounds: &'static [u64]) -> Self {
-        Self { bounds, counts: (0..=bounds.len()).map(|_| Counter::default()).collect(), sum: Counter::default() }
+impl Ratelimited {
+    /// A counter for each of these names.
+    pub fn new(policies: impl IntoIterator<Item = &'static str>) -> Self {
+        Self(policies.into_iter().map(|policy| (policy, Counter::default())).collect())
     }
 
-    fn add(&self, value: u64) {
-        self.counts[self.bounds.partition_point(|bound| *bound < value)].add();
-        self.sum.add_many(value);
-    }
-
-    /// What was counted, in units of which one value has `scale`.
-    fn distribution(&self, scale: f64) -> Distribution {
-        let mut count = 0;
-        let mut below: Vec<(f64, u64)> = Vec::with_capacity(self.counts.len());
-        for (at, counted) in self.counts.iter().enumerate() {
-            count += counted.value();
-            if let Some(bound) = self.bounds.get(at) {
-                below.push((*bound as f64 / scale, count));
-            }
+    /// Adds one.
+    pub fn add(&self, policy: &str) {
+        if let Some((_, counter)) = self.0.iter().find(|(known, _)| *known == policy) {
+            counter.add();
         }
-        Distribution { below, count, sum: self.sum.value() as f64 / scale }
-    }
-}
-
-/// How values were distributed. What is counted while it is taken may be in the buckets and not yet in the sum.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Distribution {
-    /// For each bound, how many values were not larger.
-    pub below: Vec<(f64, u64)>,
-    /// How many there were.
-    pub count: u64,
-    /// All of them together.
-    pub sum: f64,
-}
-
-/// How long something was waited for, from 5 ms to 10 s in 14 buckets.
-#[derive(Debug)]
-pub struct Waits(Buckets);
-
-impl Default for Waits {
-    fn default() -> Self {
-        Self(Buckets::new(&WAITS))
-    }
-}
-
-impl Waits {
-    /// Counts one wait.
-    pub fn add(&self, wait: Duration) {
-        self.0.add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// The waits so far, in seconds.
-    pub fn distribution(&self) -> Distribution {
-        self.0.distribution(1e9)
-    }
-}
-
-/// How large things were, from 256 B to 16 MiB in 9 buckets.
-#[derive(Debug)]
-pub struct Sizes(Buckets);
-
-impl Default for Sizes {
-    fn default() -> Self {
-        Self(Buckets::new(&SIZES))
-    }
-}
-
-impl Sizes {
-    /// Counts something of this many bytes.
-    pub fn add(&self, bytes: u64) {
-        self.0.add(bytes);
-    }
-
-    /// The sizes so far, in bytes.
-    pub fn distribution(&self) -> Distribution {
-        self.0.distribution(1.0)
+    /// Every policy with its value now.
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0.iter().map(|(policy, counter)| (*policy, counter.value()))
     }
 }
 

@@ -6,7 +6,6 @@ use axum::{
     Json,
     extract::State,
     http::{Method, StatusCode, Uri},
-    response::IntoResponse,
 };
 use tokio::time::Instant;
 
@@ -19,16 +18,6 @@ use super::{
 use crate::state;
 
 pub(super) type Shared = State<Arc<state::State>>;
-
-/// The process can answer. It says nothing about the app: who restarts the sidecar does not repair the app.
-pub(super) async fn livez() -> &'static str {
-    "ok\n"
-}
-
-/// The process wants traffic.
-pub(super) async fn readyz(State(state): Shared) -> impl IntoResponse {
-    if state.draining.begun() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ok\n") }
-}
 
 /// What the cache did since the start, and what it holds.
 pub(super) async fn cache_stats(State(state): Shared, uri: Uri) -> Result<Json<CacheStats>, Problem> {

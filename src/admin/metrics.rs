@@ -16,8 +16,9 @@
 //! | `keyed_cache_*` | 35 |
 //! | `compression_*` | 85 |
 //! | `config_*`, `build_info` | 20 |
+//! | `ratelimited_total` | 30 |
 //! | `process_*` | 25 |
-//! | all of these | 400 |
+//! | all of these | 430 |
 //! | `requests` | some 40 for each of `profile.metrics_endpoints`, and 170 for the rest of them |
 //!
 //! `upstream_errors_total` has connections that could not be made among its reasons (`resolve`, `connect`,
@@ -47,7 +48,7 @@ use crate::{
     },
     header::{accept_encoding::Accepted, coding::Coding},
     state::{self, Reloads},
-    traffic::Traffic,
+    traffic::{Ratelimited, Traffic},
 };
 
 use self::format::Format;
@@ -111,6 +112,7 @@ fn others(exposition: &mut Exposition, state: &state::State) {
     keyed(exposition, &state.keyed.snapshot());
     compression::families(exposition, &state.compression.stats.snapshot());
     reloads(exposition, &state.reloads);
+    ratelimited(exposition, &state.ratelimited);
     let build = [
         ("version", env!("CARGO_PKG_VERSION")),
         ("revision", env!("PACECAR_REVISION")),
@@ -198,6 +200,14 @@ fn reloads(exposition: &mut Exposition, reloads: &Reloads) {
         "When a configuration was last taken up, in seconds since 1970.",
         &[],
         reloads.last_success_seconds(),
+    );
+}
+
+fn ratelimited(exposition: &mut Exposition, ratelimited: &Ratelimited) {
+    exposition.counters(
+        "ratelimited_total",
+        "Requests to the admin port that were refused since their client had sent too many, by policy.",
+        ratelimited.values().map(|(policy, count)| counter(&[("policy", policy)], count)),
     );
 }
 
@@ -385,6 +395,9 @@ mod tests {
         for reason in ["capacity", "expired", "purged"] {
             expected.push(format!("keyed_cache_evictions_total{{reason=\"{reason}\"}}"));
         }
+        for policy in crate::admin::policies() {
+            expected.push(format!("ratelimited_total{{policy=\"{policy}\"}}"));
+        }
         for name in &expected {
             assert_eq!(value(&text, &format!("pacecar_{name}")), 0.0, "{name}");
         }
@@ -408,12 +421,13 @@ mod tests {
     }
 
     /// The table of the module's documentation: prefixes of names, and the lines that their families may have.
-    const MOST: [(&[&str], usize); 6] = [
+    const MOST: [(&[&str], usize); 7] = [
         (&["connections", "http_", "upstream_", "front_door_", "access_log_", "panics"], 100),
         (&["cache_"], 120),
         (&["keyed_cache_"], 35),
         (&["compression_"], 85),
         (&["config_", "build_"], 20),
+        (&["ratelimited_"], 30),
         (&["process_"], 25),
     ];
 
@@ -448,7 +462,7 @@ mod tests {
         for ((prefixes, most), count) in MOST.iter().zip(counts) {
             assert!(count <= *most, "{count} lines of {prefixes:?}, at most {most} by the table");
         }
-        assert!(MOST.iter().map(|(_, most)| most).sum::<usize>() <= 400);
+        assert!(MOST.iter().map(|(_, most)| most).sum::<usize>() <= 430);
     }
 
     /// Names as a hostile client would like endpoints to have.
@@ -570,7 +584,12 @@ mod tests {
         let request =
             fields.iter().fold(axum::http::Request::builder(), |request, (name, value)| request.header(*name, *value));
         let request = request.uri("/metrics").header("host", "localhost").body(axum::body::Body::empty()).unwrap();
-        let answer = tower::ServiceExt::oneshot(crate::admin::router(used_state()), request).await.unwrap();
+        let answer = tower::ServiceExt::oneshot(
+            crate::admin::router::router(used_state(), crate::admin::fixture::guard()),
+            request,
+        )
+        .await
+        .unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         let (head, body) = answer.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();

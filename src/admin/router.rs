@@ -8,7 +8,15 @@ use axum::{
     routing::{MethodRouter, delete, get, post},
 };
 
-use super::{api, body::Intake, clear, compression, entries, explain, guard, metrics};
+use super::{
+    api,
+    body::Intake,
+    clear, compression, entries, explain,
+    guard::{self, Guard},
+    health,
+    limit::Limit,
+    metrics,
+};
 use crate::state::State;
 
 /// Every endpoint of the admin port. What is not here is a 404, another method a 405.
@@ -18,21 +26,35 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         methods: &[Method::GET],
         access: Access::Anyone,
         limit: None,
-        handler: || get(api::livez),
+        handler: || get(health::livez),
     },
     Endpoint {
         path: "/healthz",
         methods: &[Method::GET],
         access: Access::Anyone,
         limit: None,
-        handler: || get(api::livez),
+        handler: || get(health::livez),
+    },
+    Endpoint {
+        path: "/live",
+        methods: &[Method::GET],
+        access: Access::Anyone,
+        limit: None,
+        handler: || get(health::livez),
     },
     Endpoint {
         path: "/readyz",
         methods: &[Method::GET],
         access: Access::Anyone,
         limit: None,
-        handler: || get(api::readyz),
+        handler: || get(health::readyz),
+    },
+    Endpoint {
+        path: "/ready",
+        methods: &[Method::GET],
+        access: Access::Anyone,
+        limit: None,
+        handler: || get(health::readyz),
     },
     Endpoint {
         path: "/metrics",
@@ -124,30 +146,39 @@ pub(super) enum Access {
     Operator,
 }
 
-/// How many requests a minute one client may send. Endpoints with one policy share its count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limit {
-    /// The name that answers and metrics call it by.
-    pub(super) policy: &'static str,
-    pub(super) per_minute: u32,
-}
-
 const fn limited(policy: &'static str, per_minute: u32) -> Option<Limit> {
     Some(Limit { policy, per_minute })
 }
 
+impl Endpoint {
+    /// Whether there is a function for this method.
+    pub(super) fn takes(&self, method: &Method) -> bool {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        self.methods.contains(method)
+    }
+}
+
 /// The admin port.
-pub fn router(state: Arc<State>) -> Router {
+pub(super) fn router(state: Arc<State>, guard: Arc<Guard>) -> Router {
+    guard::guarded(endpoints(&state, |_| true), guard, state)
+}
+
+/// The port for probes and scrapers, which cannot be asked for anything else.
+pub(super) fn probes(state: &Arc<State>) -> Router {
+    guard::unguarded(endpoints(state, |access| access != Access::Operator))
+}
+
+fn endpoints(state: &Arc<State>, served: impl Fn(Access) -> bool) -> Router {
     // Bodies on their way may take as much as the values that they become.
     let intake = Arc::new(Intake::new(state.keyed.max_bytes()));
-    let endpoints = ENDPOINTS
+    ENDPOINTS
         .iter()
+        .filter(|endpoint| served(endpoint.access))
         .fold(Router::new(), |router, endpoint| router.route(endpoint.path, (endpoint.handler)()))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)
         .layer(Extension(intake))
-        .with_state(state);
-    guard::guarded(endpoints)
+        .with_state(state.clone())
 }
 
 #[cfg(test)]
@@ -188,7 +219,7 @@ mod tests {
     async fn livez_says_ok_even_while_draining() {
         let state = empty_state();
         state.draining.begin();
-        for path in ["/livez", "/healthz"] {
+        for path in ["/livez", "/healthz", "/live"] {
             let answer = Exchange::get(path).with(&state).await;
             answer.assert(StatusCode::OK, "text/plain; charset=utf-8", "ok\n");
         }
