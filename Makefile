@@ -27,7 +27,7 @@ INSTALL = install() { \
 APPS := target/apps
 APPS_INSTALLED := $(foreach app,django express vite clients prometheus,$(APPS)/$(app)/.installed)
 
-.PHONY: help run test conformance bench build-tools app-tools codec-tools bench-tools
+.PHONY: help run test conformance bench bench-profile build-tools app-tools codec-tools bench-tools
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1: /'
@@ -131,6 +131,9 @@ ROUNDS ?= 11
 bench: build-tools bench-tools $(CORPUS)/.complete ## Measures the codings, and nginx beside them (ROUNDS=11)
 	@python3 benches/nginx.py $(CORPUS) $(ROUNDS)
 	$(CARGO) bench --locked --bench compression
+
+bench-profile: build-tools ## Measures what profiling costs of a hit and of a miss (ROUNDS=7)
+	@$(CARGO) bench --locked --bench profile -- $(ROUNDS)
 
 $(CORPUS)/.complete: $(firstword $(MAKEFILE_LIST)) | bench-tools
 	@rm -rf $(CORPUS)

@@ -305,7 +305,7 @@ impl Table {
             let after = loop {
                 match self.names.again(&before) {
                     Ok(name) => break name.text,
-                    // Of a place deeper down, which is thinned by what the rows say of it.
+                    // What was behind several words is now behind one, and too much for one place: titles of titles.
                     Err(Crowded(prefix)) => self.names.thin(&prefix, |_| false),
                 }
             };

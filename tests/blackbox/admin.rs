@@ -194,7 +194,7 @@ async fn slow_endpoint_is_the_slowest() {
     assert_eq!(slowest["endpoints"][0]["endpoint"], "/slow", "{slowest:#}");
     assert!(slowest["endpoints"][0]["latency_ms"]["max"].as_f64() >= Some(150.0), "{slowest:#}");
     assert_eq!(slowest["requests"][0]["endpoint"], "/slow", "{slowest:#}");
-    assert!(slowest["requests"][0]["upstream_first_byte_ms"].as_f64() >= Some(150.0), "{slowest:#}");
+    assert!(slowest["requests"][0]["breakdown_ms"]["first_byte"].as_f64() >= Some(150.0), "{slowest:#}");
     let overview = sidecar.admin_get("/performance/profile/overview").await;
     assert!(overview["slow_requests"].as_u64() >= Some(1), "{overview:#}");
 }
