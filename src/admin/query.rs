@@ -10,8 +10,9 @@ use crate::{
     units,
 };
 
-const LIMIT_DEFAULT: usize = 10;
+pub(super) const LIMIT_DEFAULT: usize = 10;
 const LIMIT_MAX: usize = 100;
+const OFFSET_MAX: usize = 1_000_000;
 const TTL_DEFAULT: Duration = Duration::from_secs(300);
 const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=MAX_TTL;
 /// More tags than these, or longer ones, would say more than the value.
@@ -52,6 +53,15 @@ impl Parameters {
         match given.parse() {
             Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
             _ => Err(format!("limit = {given:?}: expected a whole number from 1 to {LIMIT_MAX}")),
+        }
+    }
+
+    /// How many rows are left out before those that are wanted.
+    pub(super) fn offset(&self) -> Result<usize, String> {
+        let Some(given) = self.value("offset") else { return Ok(0) };
+        match given.parse() {
+            Ok(offset) if (0..=OFFSET_MAX).contains(&offset) => Ok(offset),
+            _ => Err(format!("offset = {given:?}: expected a whole number from 0 to {OFFSET_MAX}")),
         }
     }
 
