@@ -19,11 +19,12 @@ use axum::{
     response::IntoResponse,
 };
 use utoipa::openapi::{
-    Components, ComponentsBuilder, Info, OpenApi, OpenApiBuilder, PathsBuilder, RefOr, Schema, SecurityRequirement,
+    Components, Info, OpenApi, OpenApiBuilder, PathsBuilder, RefOr, Schema, SecurityRequirement,
     Tag,
     security::{Http, HttpAuthScheme, SecurityScheme},
 };
 
+use self::told::{Schemas, collect};
 use super::{
     api::parameters,
     compression::{OfCoding, OfType},
@@ -49,12 +50,11 @@ pub(super) async fn openapi(uri: Uri) -> Result<impl IntoResponse, Problem> {
 }
 
 fn document() -> OpenApi {
-    let (mut paths, mut answers, mut requests) =
-        (PathsBuilder::new(), ComponentsBuilder::new(), ComponentsBuilder::new());
-    for told in operations::all() {
+    let (mut paths, mut answers, mut requests) = (PathsBuilder::new(), Schemas::new(), Schemas::new());
+    for mut told in operations::all() {
         let Some(endpoint) = told.endpoint() else { continue };
-        answers = told.answers_into(answers);
-        requests = told.requests_into(requests);
+        answers.append(&mut told.answered);
+        requests.append(&mut told.requested);
         paths = paths.path(told.path, told.path_item(endpoint));
     }
     let mut info = Info::new("Pacecar", env!("CARGO_PKG_VERSION"));
@@ -70,11 +70,14 @@ fn document() -> OpenApi {
 }
 
 /// Of answers, of which every member is always there, and of requests, where the types say which has to be.
-fn components(answers: ComponentsBuilder, requests: ComponentsBuilder) -> Components {
-    let answers = answers.schema_from::<OfCoding>().schema_from::<OfType>().schema_from::<problem::Body>();
-    let mut components = answers.build();
-    components.schemas.values_mut().for_each(require_all);
-    components.schemas.extend(requests.build().schemas);
+fn components(mut answers: Schemas, requests: Schemas) -> Components {
+    collect::<problem::Body>(&mut answers);
+    // Those that objects with fixed names refer to.
+    collect::<OfCoding>(&mut answers);
+    collect::<OfType>(&mut answers);
+    answers.iter_mut().for_each(|(_, schema)| require_all(schema));
+    let mut components = Components::new();
+    components.schemas = answers.into_iter().chain(requests).collect();
     components.responses = common::responses();
     components.headers = common::headers();
     let scheme = |scheme, what: &str| {
@@ -110,7 +113,7 @@ mod tests {
         http::{Request, StatusCode},
     };
     use futures_util::StreamExt;
-    use serde_json::{Value, json};
+    use serde_json::Value;
     use tower::ServiceExt;
 
     use super::*;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use utoipa::{
     ToSchema,
     openapi::{
-        ComponentsBuilder, ContentBuilder, HttpMethod, ObjectBuilder, PathItem, Ref, RefOr, Required, Response,
+        ContentBuilder, HttpMethod, ObjectBuilder, PathItem, Ref, RefOr, Required, Response,
         ResponseBuilder, Schema, Type,
         path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn, ParameterStyle},
         request_body::{RequestBody, RequestBodyBuilder},
@@ -14,8 +14,8 @@ use utoipa::{
 
 use super::{Access, ENDPOINTS, Endpoint, common};
 
-/// Schemas that an answer or a request is made of.
-type Schemas = fn(ComponentsBuilder) -> ComponentsBuilder;
+/// Schemas by name.
+pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
 
 /// What one operation takes and answers. What holds for all of them is added when it is shown.
 pub(super) struct Told {
@@ -27,8 +27,10 @@ pub(super) struct Told {
     body: Option<RequestBody>,
     responses: Vec<(u16, ResponseBuilder)>,
     problems: Vec<u16>,
-    answered: Vec<Schemas>,
-    requested: Vec<Schemas>,
+    /// The schemas that its answers are made of.
+    pub(super) answered: Schemas,
+    /// The schemas that it takes.
+    pub(super) requested: Schemas,
 }
 
 /// Reads an example: a file beside this folder.
@@ -64,7 +66,7 @@ impl Told {
     /// A JSON body.
     pub(super) fn takes_json<T: ToSchema>(self, what: &str, required: Required, example: Value) -> Self {
         let mut told = self.takes_body(what, required, "application/json", schema_of::<T>(), example);
-        told.requested.push(ComponentsBuilder::schema_from::<T>);
+        collect::<T>(&mut told.requested);
         told
     }
 
@@ -84,14 +86,14 @@ impl Told {
 
     /// A schema that what it takes refers to.
     pub(super) fn with_request<T: ToSchema>(mut self) -> Self {
-        self.requested.push(ComponentsBuilder::schema_from::<T>);
+        collect::<T>(&mut self.requested);
         self
     }
 
     /// An answer with JSON.
     pub(super) fn json<T: ToSchema>(self, status: u16, what: &str, example: Value) -> Self {
         let mut told = self.content(status, what, "application/json", schema_of::<T>(), example);
-        told.answered.push(ComponentsBuilder::schema_from::<T>);
+        collect::<T>(&mut told.answered);
         told
     }
 
@@ -139,14 +141,6 @@ impl Told {
             path_of(endpoint) == self.path && endpoint.methods.contains(&self.method)
         };
         ENDPOINTS.iter().find(is_this)
-    }
-
-    pub(super) fn answers_into(&self, components: ComponentsBuilder) -> ComponentsBuilder {
-        self.answered.iter().fold(components, |components, schemas| schemas(components))
-    }
-
-    pub(super) fn requests_into(&self, components: ComponentsBuilder) -> ComponentsBuilder {
-        self.requested.iter().fold(components, |components, schemas| schemas(components))
     }
 
     /// With what its row in the table says.
@@ -205,6 +199,12 @@ fn tag(path: &str) -> &str {
         Some(part @ ("cache" | "compression" | "profile" | "tasks")) => part,
         Some(_) => "overview",
     }
+}
+
+/// The schema of a type with all that it refers to.
+pub(super) fn collect<T: ToSchema>(schemas: &mut Schemas) {
+    schemas.push((T::name().into(), T::schema()));
+    T::schemas(schemas);
 }
 
 fn schema_of<T: ToSchema>() -> Ref {
