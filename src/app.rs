@@ -12,7 +12,8 @@ use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::{oneshot, watch},
+    sync::watch,
+    task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 
@@ -27,7 +28,7 @@ use crate::{
     profile::Profiler,
     server::{self, Front, Running},
     state::{Draining, Reloads, State},
-    traffic::Traffic,
+    traffic::{Ratelimited, Traffic},
 };
 
 /// How often the files of the configuration are looked at. A change is taken up at the second look that sees it.
@@ -85,6 +86,7 @@ fn build(config: &Config) -> Arc<State> {
         routes: ArcSwap::from_pointee(config.routes.clone()),
         profiler: Profiler::new(config.profile.clone()),
         traffic: Traffic::default(),
+        ratelimited: Ratelimited::new(admin::policies()),
         draining: Draining::default(),
         reloads: Reloads::started(SystemTime::now()),
     })
@@ -117,24 +119,36 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     count_panics(&state);
     let cannot_listen = |(address, error): (SocketAddr, io::Error)| format!("cannot listen on {address}: {error}");
     let front = Front::bind(config.server.clone()).map_err(cannot_listen)?;
-    let admin = server::bind(config.admin.listen)
-        .and_then(TcpListener::from_std)
-        .map_err(|error| cannot_listen((config.admin.listen, error)))?;
-    let admin_address = admin.local_addr().map_err(|error| cannot_listen((config.admin.listen, error)))?;
+    let bind = |address| {
+        let listener = server::bind(address).and_then(TcpListener::from_std);
+        let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+        bound.map_err(|error| cannot_listen((address, error)))
+    };
+    let (admin_address, admin) = bind(config.admin.listen)?;
+    let (probe_address, probes) = config.admin.probe_listen.map(bind).transpose()?.unzip();
     let urls: Vec<String> = front.urls().collect();
 
     tokio::spawn(sweep(state.clone()));
     let (stop_front, stop) = watch::channel(false);
     let front = front.serve(state.clone(), config.routes.clone(), stop)?;
-    let (stop_admin, admin_stopped) = oneshot::channel::<()>();
-    let admin = tokio::spawn(admin::serve(admin, state.clone(), admin_stopped));
+    let guard = Arc::new(admin::Guard::new(config.admin.clone()));
+    let (stop_admin, mut admin_stopped) = watch::channel(());
+    let mut probes_stopped = admin_stopped.clone();
+    let mut answering = JoinSet::new();
+    answering.spawn(admin::serve(admin, state.clone(), guard.clone(), async move { admin_stopped.changed().await }));
+    if let Some(probes) = probes {
+        answering.spawn(admin::serve_probes(probes, state.clone(), async move { probes_stopped.changed().await }));
+    }
     tokio::spawn(sweep_keyed(state.clone()));
     for url in urls {
         println!("pacecar: listening on {url}");
     }
     println!("pacecar: admin on http://{admin_address}");
+    if let Some(address) = probe_address {
+        println!("pacecar: probes on http://{address}");
+    }
     println!("pacecar: ready");
-    let mut reloader = Reloader { state: state.clone(), front, running: config, sources };
+    let mut reloader = Reloader { state: state.clone(), guard, front, running: config, sources };
     reloader.until_told_to_stop(looked, &mut signals).await;
     let (front, drain) = (reloader.front, reloader.running.server.timeouts.drain);
 
@@ -150,13 +164,14 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     };
     drop(stop_admin);
     // The admin port answers to the last, so that whoever asks sees the drain; its own end is bounded.
-    let _ = admin.await;
+    while answering.join_next().await.is_some() {}
     Ok(ended)
 }
 
 /// Takes up the configuration when it changes.
 struct Reloader {
     state: Arc<State>,
+    guard: Arc<admin::Guard>,
     front: Running,
     /// What is in force, and for keys that need a restart what was at the start.
     running: Config,
@@ -225,6 +240,7 @@ impl Reloader {
         self.state.compression.reload(wanted.compression.clone());
         self.state.cache_headers.store(Arc::new(wanted.cache_headers.clone()));
         self.front.reload(wanted.server.clone(), wanted.routes.clone())?;
+        self.guard.reload(wanted.admin.clone());
         self.state.cache.reload(wanted.cache.clone());
         self.state.profiler.reload(&wanted.profile);
         self.running = wanted;

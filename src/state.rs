@@ -14,7 +14,7 @@ use crate::{
     compress::Compression,
     profile::Profiler,
     route::Route,
-    traffic::{Counter, Traffic},
+    traffic::{Counter, Ratelimited, Traffic},
 };
 
 /// What the server records into and the admin port reads from.
@@ -34,6 +34,8 @@ pub struct State {
     pub profiler: Profiler,
     /// Counters of the front door.
     pub traffic: Traffic,
+    /// Requests to the admin port that were too many.
+    pub ratelimited: Ratelimited,
     /// Set once when the process begins to stop: readiness ends, connections are closed after their answer.
     pub draining: Draining,
     /// How reading the configuration again went.

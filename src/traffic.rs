@@ -1,4 +1,5 @@
-//! Counters of the front door: connections, refusals, failures of the origin. Plain atomics, read by the admin port.
+//! Counters of the front door: connections, refusals, failures of the origin; and of the admin port, the requests that
+//! were too many. Plain atomics, read by the admin port.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -53,6 +54,29 @@ pub struct Entered(std::sync::Arc<Gauge>);
 impl Drop for Entered {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Requests to the admin port that were refused since their client had sent too many, by the policy that says how many.
+#[derive(Debug)]
+pub struct Ratelimited(Vec<(&'static str, Counter)>);
+
+impl Ratelimited {
+    /// A counter for each of these names.
+    pub fn new(policies: impl IntoIterator<Item = &'static str>) -> Self {
+        Self(policies.into_iter().map(|policy| (policy, Counter::default())).collect())
+    }
+
+    /// Adds one.
+    pub fn add(&self, policy: &str) {
+        if let Some((_, counter)) = self.0.iter().find(|(known, _)| *known == policy) {
+            counter.add();
+        }
+    }
+
+    /// Every policy with its value now.
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0.iter().map(|(policy, counter)| (*policy, counter.value()))
     }
 }
 

@@ -19,16 +19,6 @@ use crate::state;
 
 pub(super) type Shared = State<Arc<state::State>>;
 
-/// The process can answer. It says nothing about the app: who restarts the sidecar does not repair the app.
-pub(super) async fn livez() -> &'static str {
-    "ok\n"
-}
-
-/// The process wants traffic.
-pub(super) async fn readyz(State(state): Shared) -> impl IntoResponse {
-    if state.draining.begun() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ok\n") }
-}
-
 /// Everything for Prometheus.
 pub(super) async fn metrics(State(state): Shared, uri: Uri) -> Result<impl IntoResponse, Problem> {
     let text = apart(move || metrics::text(&state)).await.map_err(|error| {

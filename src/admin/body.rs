@@ -37,10 +37,8 @@ impl Failure {
         let told = |status, detail: &str| Problem::new(status, uri, detail);
         match self {
             Self::TooLarge => told(StatusCode::PAYLOAD_TOO_LARGE, &format!("expected at most {most}")),
-            Self::NoRoom => {
-                told(StatusCode::SERVICE_UNAVAILABLE, "bodies that others send take all the room there is")
-                    .retry_after(1)
-            }
+            Self::NoRoom => told(StatusCode::SERVICE_UNAVAILABLE, "bodies that others send take all the room there is")
+                .retry_after(1),
             Self::TooSlow => told(StatusCode::REQUEST_TIMEOUT, "the body took too long to come"),
             Self::Broken => told(StatusCode::BAD_REQUEST, "the body did not come to its end"),
         }

@@ -155,7 +155,8 @@ mod tests {
     use crate::admin::fixture::{Answer, Exchange, empty_state};
 
     async fn posted(body: &'static str) -> Answer {
-        Exchange::of("POST", "/performance/cache/clear").body(body).with(&empty_state()).await
+        let post = Exchange::of("POST", "/performance/cache/clear").field("content-type", "application/json");
+        post.body(body).with(&empty_state()).await
     }
 
     #[tokio::test]

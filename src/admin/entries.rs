@@ -391,7 +391,7 @@ mod tests {
     async fn a_client_that_does_not_go_on_is_given_up_and_others_may_come_again() {
         use futures_util::{StreamExt, stream};
         let state = state_with(Settings { max_entries: 10, max_bytes: 8000 });
-        let router = super::super::router(state.clone());
+        let router = super::super::router::router(state.clone(), super::super::fixture::guard());
         let endless = || {
             let begun = stream::iter([Ok::<_, std::convert::Infallible>(vec![b'x'; 1900])]);
             of("PUT", "slow").body(Body::from_stream(begun.chain(stream::pending())))

@@ -1,6 +1,7 @@
 //! What the tests of this folder share: states, and requests to the router without a socket.
 
 use std::{
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -10,10 +11,16 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode, Version, header},
 };
+use bytes::Bytes;
+use futures_util::StreamExt;
 use serde_json::json;
 use tower::ServiceExt;
 
-use super::router;
+use super::{
+    Guard, Settings, Token,
+    guard::{Peer, policies},
+    router::router,
+};
 use crate::{
     cache::{
         self, Bypass, Cache, Evicted, Outcome, Skip,
@@ -23,7 +30,7 @@ use crate::{
     header::coding::Coding,
     profile::{self, CacheUse, Profiler, Sample},
     state::{Draining, Reloads, State},
-    traffic::Traffic,
+    traffic::{Ratelimited, Traffic},
 };
 
 /// A state in which nothing has happened.
@@ -41,6 +48,7 @@ pub(super) fn state_with(keyed: keyed::Settings) -> Arc<State> {
         routes: Default::default(),
         profiler: Profiler::new(profile::Settings::default()),
         traffic: Traffic::default(),
+        ratelimited: Ratelimited::new(policies()),
         draining: Draining::default(),
         reloads: Reloads::started(SystemTime::UNIX_EPOCH),
     })
@@ -105,13 +113,27 @@ fn users_order() -> Sample {
     Sample { upstream_first_byte: Some(Duration::from_millis(90)), ..Sample::of("/orders", Duration::from_millis(100)) }
 }
 
+/// A guard that has counted nobody and asks for no token.
+pub(super) fn guard() -> Arc<Guard> {
+    Arc::new(Guard::new(Settings::default()))
+}
+
+/// The token of [`locked`].
+pub(super) const TOKEN: &str = "correct-horse-battery";
+
+/// A guard that asks for [`TOKEN`].
+pub(super) fn locked() -> Arc<Guard> {
+    Arc::new(Guard::new(Settings { token: Token::parse(TOKEN.as_bytes()), ..Settings::default() }))
+}
+
 /// A request, by default as a browser on this machine sends it.
 pub(super) struct Exchange {
     method: String,
     target: String,
     hosts: Vec<String>,
     version: Version,
-    fields: Vec<(String, String)>,
+    fields: Vec<(String, Vec<u8>)>,
+    client: IpAddr,
     body: Body,
 }
 
@@ -127,6 +149,7 @@ impl Exchange {
             hosts: vec!["localhost:9090".into()],
             version: Version::HTTP_11,
             fields: vec![],
+            client: Ipv4Addr::LOCALHOST.into(),
             body: Body::empty(),
         }
     }
@@ -143,9 +166,22 @@ impl Exchange {
         Self { version: Version::HTTP_10, ..self }
     }
 
-    pub(super) fn field(mut self, name: &str, value: &str) -> Self {
+    pub(super) fn field(self, name: &str, value: &str) -> Self {
+        self.raw_field(name, value.as_bytes())
+    }
+
+    pub(super) fn raw_field(mut self, name: &str, value: &[u8]) -> Self {
         self.fields.push((name.into(), value.into()));
         self
+    }
+
+    /// Sent by the client at this address.
+    pub(super) fn from(self, client: &str) -> Self {
+        Self { client: client.parse().unwrap(), ..self }
+    }
+
+    pub(super) fn token(self, token: &str) -> Self {
+        self.field("authorization", &format!("Bearer {token}"))
     }
 
     pub(super) fn body(self, body: impl Into<Body>) -> Self {
@@ -153,7 +189,7 @@ impl Exchange {
     }
 
     pub(super) async fn with(self, state: &Arc<State>) -> Answer {
-        self.through(router(state.clone())).await
+        self.through(router(state.clone(), guard())).await
     }
 
     pub(super) async fn through(self, router: Router) -> Answer {
@@ -164,8 +200,14 @@ impl Exchange {
         for (name, value) in self.fields {
             request = request.header(name, value);
         }
+        let request = request.extension(Peer(self.client));
         let (head, body) = router.oneshot(request.body(self.body).unwrap()).await.unwrap().into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let is_stream = head.headers.get(header::CONTENT_TYPE).is_some_and(|given| given == "text/event-stream");
+        let body = match is_stream {
+            // It has no end: the first event stands for all of them.
+            true => body.into_data_stream().next().await.unwrap_or_else(|| Ok(Bytes::new())).unwrap(),
+            false => to_bytes(body, usize::MAX).await.unwrap(),
+        };
         Answer { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     cache::{self, Bypass, Evicted, Outcome, Skip, keyed, purge},
     profile::{self, Figures, Histogram},
     state::{Reloads, State},
-    traffic::Traffic,
+    traffic::{Ratelimited, Traffic},
 };
 
 use super::exposition::{Exposition, counter, histogram};
@@ -30,6 +30,7 @@ pub(super) fn text(state: &State) -> Result<String, prometheus::Error> {
     keyed(&mut exposition, &state.keyed.snapshot());
     compression::families(&mut exposition, &state.compression.stats.snapshot());
     reloads(&mut exposition, &state.reloads);
+    ratelimited(&mut exposition, &state.ratelimited);
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     exposition.gauge("build_info", "Always 1; the labels say what is running.", &version, 1);
     exposition.text()
@@ -146,6 +147,14 @@ fn reloads(exposition: &mut Exposition, reloads: &Reloads) {
         "When a configuration was last taken up, in seconds since 1970.",
         &[],
         reloads.last_success_seconds(),
+    );
+}
+
+fn ratelimited(exposition: &mut Exposition, ratelimited: &Ratelimited) {
+    exposition.counters(
+        "ratelimited_total",
+        "Requests to the admin port that were refused since their client had sent too many, by policy.",
+        ratelimited.values().map(|(policy, count)| counter(&[("policy", policy)], count)),
     );
 }
 
@@ -309,6 +318,9 @@ mod tests {
         }
         for reason in ["capacity", "expired", "purged"] {
             expected.push(format!("keyed_cache_evictions_total{{reason=\"{reason}\"}}"));
+        }
+        for policy in crate::admin::policies() {
+            expected.push(format!("ratelimited_total{{policy=\"{policy}\"}}"));
         }
         for name in &expected {
             assert_eq!(value(&text, &format!("pacecar_{name}")), 0.0, "{name}");

@@ -7,12 +7,16 @@
 //!   second.
 //! - `openapi`: what all of this looks like, for programs; `examples`: an answer of each endpoint, held against it.
 //! - `metrics`: the same figures for Prometheus; `exposition`: how metric families are put together.
+//! - `health`: whether the process lives, and whether it wants traffic.
 //! - `guard`: what holds for every request: whose Host is answered, whose writes are accepted, which headers every
-//!   answer has, what a panic costs.
+//!   answer has, what a panic costs; `auth`: who has the token; `limit`: how often one client may ask; `audit`: the line
+//!   that every write leaves in the log.
 //! - `problem`: every error, as RFC 9457 has it.
-//! - `serve`: the listener with its bounds; `patience`: the one of them that hyper lacks.
+//! - `serve`: the listeners with their bounds; `patience`: the one of them that hyper lacks.
 
 mod api;
+mod audit;
+mod auth;
 mod body;
 mod clear;
 mod compression;
@@ -21,7 +25,9 @@ mod entries;
 mod explain;
 mod exposition;
 mod guard;
+mod health;
 mod insights;
+mod limit;
 mod metrics;
 mod openapi;
 mod patience;
@@ -37,20 +43,35 @@ mod view;
 #[cfg(test)]
 mod fixture;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
-pub use router::router;
-pub use serve::serve;
+pub use auth::Token;
+pub use guard::{Guard, policies};
+pub use serve::{serve, serve_probes};
 
 /// The settings of `[admin]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Default 127.0.0.1:9090.
     pub listen: SocketAddr,
+    /// Where health and metrics are served to anybody. Default: nowhere.
+    pub probe_listen: Option<SocketAddr>,
+    /// Names that this port may be asked by, beside IP addresses and localhost. Default: none.
+    pub hosts: Vec<String>,
+    /// The file that the token stands in. Default: none.
+    pub token_file: Option<PathBuf>,
+    /// What it holds.
+    pub token: Option<Token>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)) }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            probe_listen: None,
+            hosts: vec![],
+            token_file: None,
+            token: None,
+        }
     }
 }

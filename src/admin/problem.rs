@@ -2,7 +2,7 @@
 
 use axum::{
     http::{
-        HeaderValue, StatusCode, Uri,
+        HeaderName, HeaderValue, StatusCode, Uri,
         header::{CONTENT_TYPE, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
@@ -14,19 +14,39 @@ use utoipa::ToSchema;
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
+    kind: Kind,
     detail: String,
     instance: String,
-    retry_after: Option<u32>,
+    fields: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What a client can tell problems apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The status says it all.
+    Blank,
+    /// Too many requests under this policy; as the draft ratelimit-headers has it registered.
+    QuotaExceeded { policy: &'static str },
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, uri: &Uri, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), instance: uri.path().into(), retry_after: None }
+        Self { status, kind: Kind::Blank, detail: detail.into(), instance: uri.path().into(), fields: vec![] }
+    }
+
+    pub(super) fn kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// With this field, beside others of its name.
+    pub(super) fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.push((name, value));
+        self
     }
 
     /// With `Retry-After`, in seconds: the same request may do better then (RFC 9110 §10.2.3).
     pub(super) fn retry_after(self, seconds: u32) -> Self {
-        Self { retry_after: Some(seconds), ..self }
+        self.field(RETRY_AFTER, seconds.into())
     }
 }
 
@@ -34,7 +54,7 @@ impl Problem {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct Body<'a> {
-    /// `about:blank`: it says no more than the status does.
+    /// `about:blank` where it says no more than the status does.
     r#type: &'static str,
     /// The reason phrase of the status.
     title: &'static str,
@@ -45,23 +65,31 @@ pub(super) struct Body<'a> {
     detail: &'a str,
     /// The path that was asked for.
     instance: &'a str,
+    /// The limits that are used up, by name.
+    #[serde(rename = "violated-policies", skip_serializing_if = "Option::is_none")]
+    violated_policies: Option<[&'static str; 1]>,
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let (r#type, violated_policies) = match self.kind {
+            // RFC 9457 §4.2.1: it says no more than the status does.
+            Kind::Blank => ("about:blank", None),
+            Kind::QuotaExceeded { policy } => {
+                ("https://iana.org/assignments/http-problem-types#quota-exceeded", Some([policy]))
+            }
+        };
         let body = Body {
-            // RFC 9457 §4.2.1: about:blank says no more than the status does, and the title is its reason phrase.
-            r#type: "about:blank",
+            r#type,
             title: self.status.canonical_reason().unwrap_or_default(),
             status: self.status.as_u16(),
             detail: &self.detail,
             instance: &self.instance,
+            violated_policies,
         };
         let mut response = (self.status, axum::Json(body)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(RETRY_AFTER, seconds.into());
-        }
+        response.headers_mut().extend(self.fields);
         response
     }
 }

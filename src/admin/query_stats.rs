@@ -318,7 +318,8 @@ mod tests {
         for (body, received) in
             [(one.clone(), 1), (full, 1), (nulls, 1), (json!([]), 0), (vec![one; MOST_RECORDS].into(), MOST_RECORDS)]
         {
-            let answer = Exchange::of("POST", RECORD).body(body.to_string()).with(&empty_state()).await;
+            let post = Exchange::of("POST", RECORD).field("content-type", "application/json").body(body.to_string());
+            let answer = post.with(&empty_state()).await;
             let expected = format!(r#"{{"received":{received},"recorded":0,"enabled":false}}"#);
             answer.assert(StatusCode::ACCEPTED, "application/json", &expected);
         }
@@ -347,7 +348,7 @@ mod tests {
             ),
             (
                 r#"{"query_text":"x","execution_time_ms":1e999}"#.into(),
-                format!("number out of range at line 1 column 42: {expected}"),
+                format!("number out of range at line 1 column 43: {expected}"),
             ),
             (with(&format!(r#","query_id":"{long}""#)), "query_id of 257 bytes: expected 1 to 256".into()),
             (with(r#","table":"""#), "table of 0 bytes: expected 1 to 256".into()),

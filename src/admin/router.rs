@@ -9,33 +9,55 @@ use axum::{
 };
 
 use super::{
-    api, body::Intake, clear, compression, dashboard, entries, explain, guard, insights, openapi, query_stats, stream,
-    stream::Streams, tasks,
+    api,
+    body::Intake,
+    clear, compression, dashboard, entries, explain,
+    guard::{self, Guard},
+    health, insights,
+    limit::Limit,
+    openapi, query_stats,
+    stream::{self, Streams},
+    tasks,
 };
 use crate::state::State;
 
-/// Every endpoint of the admin port. What is not here is a 404, another method a 405.
+/// Every endpoint of the admin port. What is not here is a 404, another method a 405. A path has several rows where its
+/// methods have limits of their own.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         path: "/livez",
         methods: &[Method::GET],
         access: Access::Anyone,
         limit: None,
-        handler: || get(api::livez),
+        handler: || get(health::livez),
     },
     Endpoint {
         path: "/healthz",
         methods: &[Method::GET],
         access: Access::Anyone,
         limit: None,
-        handler: || get(api::livez),
+        handler: || get(health::livez),
+    },
+    Endpoint {
+        path: "/live",
+        methods: &[Method::GET],
+        access: Access::Anyone,
+        limit: None,
+        handler: || get(health::livez),
     },
     Endpoint {
         path: "/readyz",
         methods: &[Method::GET],
         access: Access::Anyone,
         limit: None,
-        handler: || get(api::readyz),
+        handler: || get(health::readyz),
+    },
+    Endpoint {
+        path: "/ready",
+        methods: &[Method::GET],
+        access: Access::Anyone,
+        limit: None,
+        handler: || get(health::readyz),
     },
     Endpoint {
         path: "/metrics",
@@ -123,17 +145,31 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         path: "/performance/tasks",
-        methods: &[Method::GET, Method::POST],
+        methods: &[Method::GET],
         access: Access::Operator,
         limit: limited("tasks", 50),
-        handler: || get(tasks::list).post(tasks::begin),
+        handler: || get(tasks::list),
+    },
+    Endpoint {
+        path: "/performance/tasks",
+        methods: &[Method::POST],
+        access: Access::Operator,
+        limit: limited("tasks-begin", 20),
+        handler: || post(tasks::begin),
     },
     Endpoint {
         path: "/performance/tasks/{id}",
-        methods: &[Method::GET, Method::DELETE],
+        methods: &[Method::GET],
         access: Access::Operator,
         limit: limited("task", 100),
-        handler: || get(tasks::one).delete(tasks::one),
+        handler: || get(tasks::one),
+    },
+    Endpoint {
+        path: "/performance/tasks/{id}",
+        methods: &[Method::DELETE],
+        access: Access::Operator,
+        limit: limited("task-cancel", 20),
+        handler: || delete(tasks::one),
     },
     Endpoint {
         path: "/performance/dashboard",
@@ -183,31 +219,40 @@ pub(super) enum Access {
     Operator,
 }
 
-/// How many requests a minute one client may send. Endpoints with one policy share its count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limit {
-    /// The name that answers and metrics call it by.
-    pub(super) policy: &'static str,
-    pub(super) per_minute: u32,
-}
-
 const fn limited(policy: &'static str, per_minute: u32) -> Option<Limit> {
     Some(Limit { policy, per_minute })
 }
 
+impl Endpoint {
+    /// Whether there is a function for this method.
+    pub(super) fn takes(&self, method: &Method) -> bool {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        self.methods.contains(method)
+    }
+}
+
 /// The admin port.
-pub fn router(state: Arc<State>) -> Router {
+pub(super) fn router(state: Arc<State>, guard: Arc<Guard>) -> Router {
+    guard::guarded(endpoints(&state, |_| true), guard, state)
+}
+
+/// The port for probes and scrapers, which cannot be asked for anything else.
+pub(super) fn probes(state: &Arc<State>) -> Router {
+    guard::unguarded(endpoints(state, |access| access != Access::Operator))
+}
+
+fn endpoints(state: &Arc<State>, served: impl Fn(Access) -> bool) -> Router {
     // Bodies on their way may take as much as the values that they become.
     let intake = Arc::new(Intake::new(state.keyed.max_bytes()));
-    let endpoints = ENDPOINTS
+    ENDPOINTS
         .iter()
+        .filter(|endpoint| served(endpoint.access))
         .fold(Router::new(), |router, endpoint| router.route(endpoint.path, (endpoint.handler)()))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)
         .layer(Extension(intake))
         .layer(Extension(Arc::new(Streams::new())))
-        .with_state(state);
-    guard::guarded(endpoints)
+        .with_state(state.clone())
 }
 
 #[cfg(test)]
@@ -226,7 +271,8 @@ mod tests {
             let path = endpoint.path.replace("{*key}", "a/b").replace("{id}", "a");
             let answer = Exchange::of("PATCH", &path).with(&empty_state()).await;
             assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path} {answer:?}");
-            let with_head = endpoint.methods.iter().flat_map(|method| match *method {
+            let of_path = ENDPOINTS.iter().filter(|other| other.path == endpoint.path);
+            let with_head = of_path.flat_map(|endpoint| endpoint.methods).flat_map(|method| match *method {
                 Method::GET => vec!["GET", "HEAD"],
                 ref other => vec![other.as_str()],
             });
@@ -248,7 +294,7 @@ mod tests {
     async fn livez_says_ok_even_while_draining() {
         let state = empty_state();
         state.draining.begin();
-        for path in ["/livez", "/healthz"] {
+        for path in ["/livez", "/healthz", "/live"] {
             let answer = Exchange::get(path).with(&state).await;
             answer.assert(StatusCode::OK, "text/plain; charset=utf-8", "ok\n");
         }

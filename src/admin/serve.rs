@@ -1,9 +1,15 @@
-//! The listener of the admin port, with the bounds that keep one client from shutting others out.
+//! The listeners of the admin port and of the one for probes, with the bounds that keep one client from shutting others
+//! out.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -15,7 +21,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{patience::Patience, router};
+use super::{
+    guard::{Guard, Peer},
+    patience::Patience,
+    router,
+};
 use crate::state::State;
 
 /// A head on the admin port is small; a larger one is answered 431.
@@ -52,12 +62,16 @@ impl Default for Bounds {
 /// Answers on `listener` until `stop` is ready; then finishes what is under way, in 5 seconds at most.
 ///
 /// Dropping the future closes everything at once.
-pub async fn serve(listener: TcpListener, state: Arc<State>, stop: impl Future) {
-    serve_within(Bounds::default(), listener, state, stop).await;
+pub async fn serve(listener: TcpListener, state: Arc<State>, guard: Arc<Guard>, stop: impl Future) {
+    serve_within(Bounds::default(), listener, router::router(state, guard), stop).await;
 }
 
-async fn serve_within(bounds: Bounds, listener: TcpListener, state: Arc<State>, stop: impl Future) {
-    let router = router(state.clone());
+/// Answers health checks and scrapers, whoever they are, in the same way.
+pub async fn serve_probes(listener: TcpListener, state: Arc<State>, stop: impl Future) {
+    serve_within(Bounds::default(), listener, router::probes(&state), stop).await;
+}
+
+async fn serve_within(bounds: Bounds, listener: TcpListener, router: Router, stop: impl Future) {
     let (stopping, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
@@ -67,8 +81,8 @@ async fn serve_within(bounds: Bounds, listener: TcpListener, state: Arc<State>, 
             // One that panicked was counted by the process's hook.
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < bounds.connections => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(converse(bounds, stream, router.clone(), stopped.clone()));
+                Ok((stream, peer)) => {
+                    connections.spawn(converse(bounds, stream, peer.ip(), router.clone(), stopped.clone()));
                 }
                 Err(error) => rest_after(error).await,
             },
@@ -82,15 +96,20 @@ async fn serve_within(bounds: Bounds, listener: TcpListener, state: Arc<State>, 
 }
 
 /// Answers on one connection until it ends, or until the sender of `stopped` is gone and its request is answered.
-async fn converse(bounds: Bounds, stream: TcpStream, router: Router, mut stopped: watch::Receiver<()>) {
+async fn converse(bounds: Bounds, stream: TcpStream, peer: IpAddr, router: Router, mut stopped: watch::Receiver<()>) {
     // Only costs latency when it fails.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(Patience::new(stream, bounds.answer));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(io, TowerToHyperService::new(router));
+        .serve_connection(io, service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -127,7 +146,13 @@ mod tests {
     };
 
     use super::*;
-    use crate::{admin::fixture::empty_state, profile::Sample};
+    use crate::{
+        admin::{
+            fixture::{empty_state, guard},
+            router::router,
+        },
+        profile::Sample,
+    };
 
     /// The clock of most of these tests is paused, so that waiting costs nothing; none waits that long unless it fails.
     const FOREVER: Duration = Duration::from_secs(3600);
@@ -144,7 +169,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let state = empty_state();
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(serve_within(bounds, listener, state.clone(), stopped));
+        let served = tokio::spawn(serve_within(bounds, listener, router(state.clone(), guard()), stopped));
         Running { address, state, stop, served }
     }
 

@@ -73,10 +73,7 @@ pub(super) struct NewTask {
 }
 
 /// Begins a task.
-pub(super) async fn begin(
-    Extension(intake): Extension<Arc<Intake>>,
-    request: Request,
-) -> Result<StatusCode, Problem> {
+pub(super) async fn begin(Extension(intake): Extension<Arc<Intake>>, request: Request) -> Result<StatusCode, Problem> {
     let uri = request.uri().clone();
     parameters(&uri, &[])?;
     let body = intake.receive(request.into_body(), MOST_BYTES).await.map_err(|why| why.problem(&uri, "64 KiB"))?;
@@ -98,7 +95,7 @@ fn kind(body: &[u8]) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::fixture::{Exchange, empty_state};
+    use crate::admin::fixture::{Answer, Exchange, empty_state};
 
     const PATH: &str = "/performance/tasks";
 
@@ -133,23 +130,31 @@ mod tests {
         }
     }
 
+    async fn posted(body: String) -> Answer {
+        Exchange::of("POST", PATH).field("content-type", "application/json").body(body).with(&empty_state()).await
+    }
+
     #[tokio::test]
     async fn no_kind_of_task_is_available() {
         let long = format!(r#"{{"kind":"{}"}}"#, "x".repeat(65));
         let of_65 = format!("kind = \"{}\": expected a string of 1 to 64 bytes", "x".repeat(65));
         for (body, status, detail) in [
-            (r#"{"kind":"cache_warmup","urls":[]}"#, 503, "kind = \"cache_warmup\": no kind of task is available in this version"),
+            (
+                r#"{"kind":"cache_warmup","urls":[]}"#,
+                503,
+                "kind = \"cache_warmup\": no kind of task is available in this version",
+            ),
             ("{}", 400, "expected a JSON object with kind"),
             (r#"{"kind":7}"#, 400, "kind = 7: expected a string of 1 to 64 bytes"),
             (r#"{"kind":""}"#, 400, "kind = \"\": expected a string of 1 to 64 bytes"),
             (&long, 400, &of_65),
             ("", 400, "EOF while parsing a value at line 1 column 0: expected a JSON object with kind"),
         ] {
-            let answer = Exchange::of("POST", PATH).body(body.to_owned()).with(&empty_state()).await;
+            let answer = posted(body.to_owned()).await;
             let status = StatusCode::from_u16(status).unwrap();
             answer.assert_problem(status, status.canonical_reason().unwrap(), detail, PATH);
         }
-        let answer = Exchange::of("POST", PATH).body(vec![b' '; 64 << 10 | 1]).with(&empty_state()).await;
+        let answer = posted(" ".repeat((64 << 10) + 1)).await;
         answer.assert_problem(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large", "expected at most 64 KiB", PATH);
     }
 }

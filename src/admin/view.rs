@@ -199,7 +199,10 @@ impl From<&keyed::Snapshot> for Keyed {
             bytes: snapshot.bytes,
             max_bytes: snapshot.max_bytes,
             evictions: Counts::of(&snapshot.evictions, cache::Evicted::name),
-            stores: KeyedStores { stored: snapshot.stored, rejected: Counts::of(&snapshot.rejected, cache::Skip::name) },
+            stores: KeyedStores {
+                stored: snapshot.stored,
+                rejected: Counts::of(&snapshot.rejected, cache::Skip::name),
+            },
         }
     }
 }

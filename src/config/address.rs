@@ -28,10 +28,9 @@ pub(super) fn listen(text: &str) -> Result<Vec<SocketAddr>, Fault> {
     }
 }
 
-/// Reads an address to listen on that only this machine can reach; of `localhost`, the IPv4 one.
-pub(super) fn loopback(text: &str) -> Result<SocketAddr, Fault> {
-    let address = listen(text)?[0];
-    if address.ip().is_loopback() { Ok(address) } else { Err(Fault::Loopback) }
+/// Reads one address to listen on; of `localhost`, the IPv4 one.
+pub(super) fn listen_on_one(text: &str) -> Result<SocketAddr, Fault> {
+    Ok(listen(text)?[0])
 }
 
 /// Reads the app's URL: `http://host[:port]`, with or without a final slash, `https://` and `h2c://` likewise, or
@@ -80,6 +79,11 @@ fn is_certifiable(host: &str) -> bool {
 /// Reads what may be sent as Host: a host with or without a port.
 pub(super) fn host(text: &str) -> Result<String, Fault> {
     host_and_port(text).map(|_| text.to_owned()).ok_or(Fault::Host)
+}
+
+/// Reads the name of a host, without a port. What stands for several names is none.
+pub(super) fn name(text: &str) -> Result<String, Fault> {
+    host_name(text).map(str::to_owned).ok_or(Fault::HostName)
 }
 
 /// Reads a network, or an address as the network of itself alone. Bits beyond the prefix do not count.
@@ -213,6 +217,12 @@ mod tests {
         host_alone: host("app.example") = Ok("app.example");
         host_with_a_line_break: host("app\r\nx: y") = Err::<&str, _>(Fault::Host);
 
+        a_name: name("Pacecar.internal") = Ok("Pacecar.internal");
+        a_name_with_a_port: name("pacecar.internal:9090") = Err::<&str, _>(Fault::HostName);
+        every_name: name("*") = Err::<&str, _>(Fault::HostName);
+        every_name_of_a_domain: name("*.internal") = Err::<&str, _>(Fault::HostName);
+        no_name: name("") = Err::<&str, _>(Fault::HostName);
+
         an_address_is_a_network: net("10.1.2.3") = Ok("10.1.2.3/32");
         an_ipv6_network: net("fc00::/7") = Ok("fc00::/7");
         bits_beyond_the_prefix: net("10.1.2.3/8") = Ok("10.0.0.0/8");
@@ -238,12 +248,10 @@ mod tests {
     }
 
     #[test]
-    fn only_loopback_is_loopback() {
-        assert_eq!(loopback("localhost:9090"), Ok(SocketAddr::from(([127, 0, 0, 1], 9090))));
-        assert_eq!(loopback("127.8.8.8:1"), Ok(SocketAddr::from(([127, 8, 8, 8], 1))));
-        assert_eq!(loopback(":9090"), Err(Fault::Loopback));
-        assert_eq!(loopback("192.168.0.1:9090"), Err(Fault::Loopback));
-        assert_eq!(loopback("9090"), Err(Fault::Address));
+    fn one_of_both_loopback_addresses_is_the_ipv4_one() {
+        assert_eq!(listen_on_one("localhost:9090"), Ok(SocketAddr::from(([127, 0, 0, 1], 9090))));
+        assert_eq!(listen_on_one(":9090"), Ok(SocketAddr::from(([0, 0, 0, 0], 9090))));
+        assert_eq!(listen_on_one("9090"), Err(Fault::Address));
     }
 
     #[test]
@@ -261,7 +269,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in ".*", rest in ".*") {
-            let _ = (listen(&text), upstream(&text), upstream(&format!("http://{rest}")), host(&text), network(&text));
+            let _ = (listen(&text), upstream(&text), upstream(&format!("http://{rest}")), host(&text), name(&text), network(&text));
         }
     }
 }

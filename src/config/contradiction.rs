@@ -5,13 +5,14 @@ use std::{
     fs,
     io::{self, Read},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::file::{self, File, List, MaxBytes};
 use super::problem::{Fault, Given, Problem};
 use super::{Config, address, memory};
 use crate::{
+    admin::Token,
     server::{self, Upstream},
     units,
 };
@@ -30,6 +31,7 @@ pub(super) fn all(file: &File, config: Option<&Config>) -> Vec<Problem> {
     let mut problems = vec![];
     empty_lists(&file.server, &mut problems);
     listeners(file, config, &mut problems);
+    problems.extend(open_admin_port(&file.admin));
     server_limits(&file.server, config.map(|config| &config.server), &mut problems);
     problems.extend(object_limit(&file.cache, config.is_some()));
     problems.extend(file.server.upstream_ca.as_ref().and_then(|ca| pem(ca, &CERTIFICATE, "certificate")));
@@ -90,12 +92,13 @@ fn all_listeners(file: &File, config: Option<&Config>) -> Vec<Listener> {
         (None, None) => vec![],
     };
     listeners.extend(file.server.tls.listen.iter().flat_map(|list| of_list("server.tls.listen", list)));
-    listeners.extend(match (&file.admin_listen, config) {
-        (Some(admin), _) => {
-            Some(Listener { given: Some(admin.clone().with(())), ..default("admin.listen", admin.value) })
-        }
+    let one =
+        |key, given: &Given<SocketAddr>| Listener { given: Some(given.clone().with(())), ..default(key, given.value) };
+    listeners.extend(match (&file.admin.listen, config) {
+        (Some(admin), _) => Some(one("admin.listen", admin)),
         (None, config) => config.map(|config| default("admin.listen", config.admin.listen)),
     });
+    listeners.extend(file.admin.probe_listen.as_ref().map(|probes| one("admin.probe_listen", probes)));
     listeners
 }
 
@@ -120,6 +123,18 @@ fn own(listener: &Listener, upstream: &Upstream) -> Option<SocketAddr> {
     let local = |ip: &IpAddr| *ip == listener.address.ip() || ip.is_loopback() || ip.is_unspecified();
     let addresses = ips.into_iter().filter(local).map(|ip| SocketAddr::new(ip, *port));
     addresses.into_iter().find(|address| address::overlap(*address, listener.address))
+}
+
+/// That others than this machine can reach the admin port, and need no token. By default they cannot reach it.
+fn open_admin_port(admin: &file::Admin) -> Option<Problem> {
+    let open = admin.listen.as_ref().filter(|listen| !listen.value.ip().is_loopback() && admin.token_file.is_none());
+    open.map(|listen| listen.problem(Fault::NoToken))
+}
+
+/// The token in this file. No problem with it shows what it holds.
+pub(super) fn token(path: &Given<PathBuf>) -> Result<Token, Problem> {
+    let content = read(&path.value).map_err(|error| path.problem(Fault::Unreadable(error.to_string())))?;
+    Token::parse(content.as_bytes()).ok_or_else(|| path.problem(Fault::Token))
 }
 
 fn server_limits(file: &file::Server, config: Option<&server::Settings>, problems: &mut Vec<Problem>) {

@@ -54,7 +54,7 @@ pub(super) type List<T> = Given<Vec<Given<T>>>;
 #[derive(Debug, Default)]
 pub(super) struct File {
     pub(super) server: Server,
-    pub(super) admin_listen: Option<Given<SocketAddr>>,
+    pub(super) admin: Admin,
     pub(super) cache: Cache,
     pub(super) compression: Compression,
     pub(super) cache_headers: CacheHeaders,
@@ -106,6 +106,15 @@ pub(super) struct Timeouts {
     pub(super) write: Option<Given<Duration>>,
     pub(super) idle: Option<Given<Duration>>,
     pub(super) drain: Option<Given<Duration>>,
+}
+
+/// `[admin]`.
+#[derive(Debug, Default)]
+pub(super) struct Admin {
+    pub(super) listen: Option<Given<SocketAddr>>,
+    pub(super) probe_listen: Option<Given<SocketAddr>>,
+    pub(super) token_file: Option<Given<PathBuf>>,
+    pub(super) hosts: Option<List<String>>,
 }
 
 /// `[cache]`.
@@ -201,7 +210,7 @@ impl File {
     fn read(mut root: Section<'_>) -> File {
         let file = File {
             server: Server::read(root.section("server")),
-            admin_listen: admin_listen(root.section("admin")),
+            admin: Admin::read(root.section("admin")),
             cache: Cache::read(root.section("cache")),
             compression: Compression::read(root.section("compression")),
             cache_headers: CacheHeaders::read(root.section("cache_headers")),
@@ -270,6 +279,19 @@ impl Timeouts {
         };
         section.finish();
         timeouts
+    }
+}
+
+impl Admin {
+    fn read(mut section: Section<'_>) -> Admin {
+        let admin = Admin {
+            listen: section.text("listen", address::listen_on_one),
+            probe_listen: section.text("probe_listen", address::listen_on_one),
+            token_file: section.text("token_file", path),
+            hosts: section.texts("hosts", address::name),
+        };
+        section.finish();
+        admin
     }
 }
 
@@ -365,12 +387,6 @@ fn route(mut section: Section<'_>) -> Option<Route> {
         compress,
         class,
     })
-}
-
-fn admin_listen(mut section: Section<'_>) -> Option<Given<SocketAddr>> {
-    let listen = section.text("listen", address::loopback);
-    section.finish();
-    listen
 }
 
 fn tasks_store(mut section: Section<'_>) -> Option<Given<PathBuf>> {

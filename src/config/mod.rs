@@ -117,7 +117,12 @@ impl Config {
         mut problems: Vec<Problem>,
         memory_limit: Option<u64>,
     ) -> Result<Config, Problems> {
-        let config = Config::believe(file, memory::auto_bytes(memory_limit));
+        let mut config = Config::believe(file, memory::auto_bytes(memory_limit));
+        // Read once: what is judged here is what will be asked for.
+        match file.admin.token_file.as_ref().map(contradiction::token).transpose() {
+            Ok(token) => config.admin.token = token,
+            Err(problem) => problems.push(problem),
+        }
         // Where a value could not be read, its default is not what was meant, and contradicts nothing.
         let complete = problems.is_empty().then_some(&config);
         problems.extend(contradiction::all(file, complete));
@@ -129,7 +134,7 @@ impl Config {
         let profile = profile_settings(&file.profile);
         Config {
             server: server_settings(&file.server, profile.slow),
-            admin: admin::Settings { listen: or(&file.admin_listen, admin::Settings::default().listen) },
+            admin: admin_settings(&file.admin),
             cache: cache_settings(&file.cache, auto),
             keyed: keyed_settings(&file.cache.keyed),
             compression: file.compression.settings(),
@@ -229,6 +234,18 @@ fn timeouts(file: &file::Timeouts, default: server::Timeouts) -> server::Timeout
 fn tls_settings(file: &file::Tls) -> Option<server::Tls> {
     let listen = addresses(file.listen.as_ref()?);
     Some(server::Tls { listen, cert: given(&file.cert)?, key: given(&file.key)? })
+}
+
+/// Without the token, which stands in a file of its own.
+fn admin_settings(file: &file::Admin) -> admin::Settings {
+    let default = admin::Settings::default();
+    admin::Settings {
+        listen: or(&file.listen, default.listen),
+        probe_listen: given(&file.probe_listen),
+        hosts: file.hosts.as_ref().map_or(default.hosts, items),
+        token_file: given(&file.token_file),
+        token: None,
+    }
 }
 
 fn cache_settings(file: &file::Cache, auto: u64) -> cache::Settings {

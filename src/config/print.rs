@@ -11,7 +11,7 @@ use super::Config;
 use super::delivery::CLASSES;
 use super::problem::quote;
 use crate::{
-    cache, cache_headers, compress, profile, route,
+    admin, cache, cache_headers, compress, profile, route,
     server::{
         self,
         access_log::{Format, Which},
@@ -30,7 +30,7 @@ impl Config {
 
 fn write(config: &Config, out: &mut String) -> fmt::Result {
     write_server(&config.server, out)?;
-    writeln!(out, "\n[admin]\nlisten = {}", quote(&config.admin.listen.to_string()))?;
+    write_admin(&config.admin, out)?;
     write_cache(&config.cache, out)?;
     let cache::keyed::Settings { max_entries, max_bytes } = config.keyed;
     writeln!(out, "\n[cache.keyed]\nmax_entries = {max_entries}\nmax_bytes = {}", units::show_size(max_bytes))?;
@@ -73,6 +73,14 @@ fn write_server(server: &server::Settings, out: &mut String) -> fmt::Result {
     writeln!(out, "\n[server.timeouts]\nconnect = {}\nqueue = {}", time(connect), time(queue))?;
     writeln!(out, "header = {}\nread = {}\nwrite = {}", time(header), time(read), time(write))?;
     writeln!(out, "idle = {}\ndrain = {}", time(idle), time(drain))
+}
+
+/// The token itself is not printed.
+fn write_admin(admin: &admin::Settings, out: &mut String) -> fmt::Result {
+    writeln!(out, "\n[admin]\nlisten = {}", quote(&admin.listen.to_string()))?;
+    optional(out, "probe_listen", admin.probe_listen.map(|address| quote(&address.to_string())))?;
+    optional(out, "token_file", admin.token_file.as_deref().map(path))?;
+    writeln!(out, "hosts = {}", list(admin.hosts.iter().cloned()))
 }
 
 fn write_cache(cache: &cache::Settings, out: &mut String) -> fmt::Result {

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, ops::RangeInclusive};
 
-use crate::units;
+use crate::{admin::Token, units};
 
 /// A given value longer than this many characters is cut when it is shown.
 const SHOWN: usize = 120;
@@ -173,7 +173,8 @@ pub(super) enum Fault {
     Whole(RangeInclusive<usize>),
     SizeRange(RangeInclusive<u64>),
     Address,
-    Loopback,
+    /// Occurs when the admin port is to be reached from elsewhere and nothing would protect it.
+    NoToken,
     Upstream,
     /// Occurs when a certificate cannot be for the host of an https URL.
     UpstreamName,
@@ -184,6 +185,7 @@ pub(super) enum Fault {
     /// Occurs when the app's URL has more than a host and a port; what it has.
     UpstreamPart(&'static str),
     Host,
+    HostName,
     Network,
     AccessLog,
     LogFormat,
@@ -201,6 +203,8 @@ pub(super) enum Fault {
     FilePath,
     /// Occurs when a PEM file holds something else; what it should hold.
     Pem(&'static str),
+    /// Occurs when the file of a token holds something else.
+    Token,
     NoListener,
     /// Occurs when a list is longer than this.
     TooMany(usize),
@@ -263,9 +267,9 @@ impl fmt::Display for Fault {
             Fault::Address => {
                 f.write_str("expected an address such as \"127.0.0.1:8080\", \"localhost:8080\" or \":8080\"")
             }
-            Fault::Loopback => f.write_str(
-                "expected a loopback address such as \"127.0.0.1:9090\": \
-                 this version has no token that would protect any other",
+            Fault::NoToken => f.write_str(
+                "expected a loopback address such as \"127.0.0.1:9090\", or a token in admin.token_file, \
+                 without which anybody could read and change what is stored",
             ),
             Fault::Upstream => f.write_str("expected a URL such as \"http://127.0.0.1:3000\""),
             Fault::UpstreamScheme(scheme) => {
@@ -279,6 +283,7 @@ impl fmt::Display for Fault {
             }
             Fault::UpstreamPart(part) => write!(f, "{}, without {part}", Fault::Upstream),
             Fault::Host => f.write_str("expected a host with or without a port, such as \"app.example:3000\""),
+            Fault::HostName => f.write_str("expected the name of a host without a port, such as \"pacecar.internal\""),
             Fault::Network => f.write_str("expected an address or a network such as \"10.0.0.0/8\""),
             Fault::AccessLog => f.write_str("expected \"errors\", \"all\" or \"off\""),
             Fault::LogFormat => f.write_str("expected \"json\" or \"combined\""),
@@ -301,6 +306,10 @@ impl fmt::Display for Fault {
             }
             Fault::FilePath => f.write_str("expected a path"),
             Fault::Pem(content) => write!(f, "expected a PEM file with a {content}"),
+            Fault::Token => {
+                let (least, most) = (Token::LENGTHS.start(), Token::LENGTHS.end());
+                write!(f, "expected a file with one line of {least} to {most} visible ASCII characters")
+            }
             Fault::NoListener => f.write_str("expected at least one address"),
             Fault::TooMany(most) => write!(f, "expected at most {most} of them"),
             Fault::Above { key, limit } => write!(f, "expected at most {key}, which is {limit}"),

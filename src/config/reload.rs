@@ -25,6 +25,12 @@ pub fn keep_until_restart(running: &Config, wanted: &mut Config) -> Vec<&'static
     }
     keep("server.upstream_ca", &running.server.upstream_ca, &mut wanted.server.upstream_ca, &mut kept);
     keep("admin.listen", &running.admin.listen, &mut wanted.admin.listen, &mut kept);
+    keep("admin.probe_listen", &running.admin.probe_listen, &mut wanted.admin.probe_listen, &mut kept);
+    // Where another address is wanted, it may do without the token that this one still needs.
+    if !wanted.admin.listen.ip().is_loopback() && wanted.admin.token.is_none() {
+        keep("admin.token_file", &running.admin.token_file, &mut wanted.admin.token_file, &mut kept);
+        wanted.admin.token.clone_from(&running.admin.token);
+    }
     keep("cache.max_bytes", &running.cache.max_bytes, &mut wanted.cache.max_bytes, &mut kept);
     keep("cache.max_entries", &running.cache.max_entries, &mut wanted.cache.max_entries, &mut kept);
     keep("cache.max_object_bytes", &running.cache.max_object_bytes, &mut wanted.cache.max_object_bytes, &mut kept);
@@ -54,7 +60,8 @@ impl Look {
     pub fn at(source: &Source, config: &Config) -> Self {
         let (Source::Named(file) | Source::IfThere(file)) = source;
         let tls = config.server.tls.iter().flat_map(|tls| [tls.cert.clone(), tls.key.clone()]);
-        Self([file.clone()].into_iter().chain(tls).map(|path| (path.clone(), digest(&path))).collect())
+        let token = config.admin.token_file.clone();
+        Self([file.clone()].into_iter().chain(tls).chain(token).map(|path| (path.clone(), digest(&path))).collect())
     }
 }
 
@@ -117,6 +124,30 @@ mod tests {
     }
 
     #[test]
+    fn an_open_admin_port_keeps_its_token_until_it_is_closed() {
+        let token = |text: &str| crate::admin::Token::parse(text.as_bytes());
+        let mut running = Config::default();
+        running.admin.token_file = Some("old".into());
+        running.admin.token = token("old-old-old-old-old");
+        let mut wanted = running.clone();
+        wanted.admin.token_file = Some("new".into());
+        wanted.admin.token = token("new-new-new-new-new");
+        wanted.admin.hosts = vec!["pacecar.internal".into()];
+        let allowed = wanted.clone();
+        assert_eq!(keep_until_restart(&running, &mut wanted), Vec::<&str>::new());
+        assert_eq!(wanted, allowed, "another token is taken up");
+        wanted.admin.probe_listen = Some(([0, 0, 0, 0], 9091).into());
+        assert_eq!(keep_until_restart(&running, &mut wanted), ["admin.probe_listen"]);
+
+        let mut wanted = Config::default();
+        assert_eq!(keep_until_restart(&running, &mut wanted), Vec::<&str>::new());
+        assert_eq!(wanted.admin.token, None, "this machine alone reaches the port");
+        running.admin.listen = ([0, 0, 0, 0], 9090).into();
+        assert_eq!(keep_until_restart(&running, &mut wanted), ["admin.listen", "admin.token_file"]);
+        assert_eq!(wanted.admin, running.admin);
+    }
+
+    #[test]
     fn a_look_sees_contents() {
         let dir = tempfile::tempdir().unwrap();
         let (source, config) = (Source::Named(dir.path().join("proxy.toml")), Config::default());
@@ -128,6 +159,12 @@ mod tests {
         assert_eq!(first, look());
         fs::write(dir.path().join("proxy.toml"), "b").unwrap();
         assert_ne!(first, look());
+
+        let mut config = Config::default();
+        config.admin.token_file = Some(dir.path().join("token"));
+        let without = Look::at(&source, &config);
+        fs::write(dir.path().join("token"), "0123456789abcdef").unwrap();
+        assert_ne!(without, Look::at(&source, &config));
     }
 
     #[test]

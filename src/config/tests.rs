@@ -85,8 +85,19 @@ refuses! {
          expected an address such as \"127.0.0.1:8080\", \"localhost:8080\" or \":8080\"";
     no_address: "server.listen = []" => "proxy.toml:1: server.listen: expected at least one address";
     an_open_admin_port: "admin.listen = \":9090\"" =>
-        "proxy.toml:1: admin.listen = \":9090\": expected a loopback address such as \"127.0.0.1:9090\": \
-         this version has no token that would protect any other";
+        "proxy.toml:1: admin.listen = \":9090\": expected a loopback address such as \"127.0.0.1:9090\", \
+         or a token in admin.token_file, without which anybody could read and change what is stored";
+    a_token_that_is_not_there: "admin.token_file = \"absent.token\"" =>
+        "proxy.toml:1: admin.token_file = \"absent.token\": cannot be read: No such file or directory (os error 2)";
+    a_file_that_is_no_token: "admin.token_file = \"Cargo.toml\"\nadmin.listen = \":9090\"" =>
+        "proxy.toml:1: admin.token_file = \"Cargo.toml\": \
+         expected a file with one line of 16 to 1024 visible ASCII characters";
+    names_that_are_none: "[admin]\nhosts = [\n\"pacecar.internal\",\n\"*\", \"pacecar:9090\"]" =>
+        "proxy.toml:4: admin.hosts = \"*\": expected the name of a host without a port, such as \"pacecar.internal\"\n\
+         proxy.toml:4: admin.hosts = \"pacecar:9090\": \
+         expected the name of a host without a port, such as \"pacecar.internal\"";
+    probes_on_the_port_of_the_admin: "admin.probe_listen = \":9090\"" =>
+        "proxy.toml:1: admin.probe_listen = \":9090\": expected an address of its own: admin.listen has 127.0.0.1:9090";
     a_list_of_admin_ports: "admin.listen = [\"127.0.0.1:9090\"]" =>
         "proxy.toml:1: admin.listen: expected a string, not an array";
     an_app_of_another_kind: "server.upstream = \"fcgi://app\"" =>
@@ -308,8 +319,9 @@ fn tls(dir: &Path) -> String {
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(&cert, pair.cert.pem()).unwrap();
     fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
-    // What proxy.toml calls the authority of the app's certificate.
+    // What proxy.toml calls the authority of the app's certificate, and the file with the token.
     fs::write(dir.join("ca.pem"), pair.cert.pem()).unwrap();
+    fs::write(dir.join("admin.token"), "0123456789abcdef\n").unwrap();
     format!("[server.tls]\nlisten = \":8443\"\ncert = {cert:?}\nkey = {key:?}\n")
 }
 
@@ -350,7 +362,37 @@ fn the_shipped_examples_are_right() {
     assert_eq!(Problems::new("proxy.toml", file.1).to_string(), "");
     let dir = tempfile::tempdir().unwrap();
     tls(dir.path());
-    accepted(&text.replace("\"tls/", &format!("\"{}/", dir.path().display())));
+    accepted(&in_folder(&text, dir.path()));
+}
+
+/// The examples, with their files in this folder.
+fn in_folder(text: &str, dir: &Path) -> String {
+    let name = |file: &str| format!("\"{}/{file}", dir.display());
+    text.replace("\"tls/", &name("")).replace("\"admin.token", &name("admin.token"))
+}
+
+#[test]
+fn a_token_opens_every_address_and_is_not_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    fs::write(&file, " s3cret-s3cret-s3cret\r\n").unwrap();
+    let admin =
+        format!("[admin]\nlisten = \":9090\"\nprobe_listen = \":9091\"\ntoken_file = {file:?}\nhosts = \"a.b\"");
+    let config = accepted(&admin);
+    assert_eq!(config.admin.token, crate::admin::Token::parse(b"s3cret-s3cret-s3cret"));
+    assert_eq!(
+        (config.admin.listen.to_string(), &config.admin.hosts[..]),
+        ("0.0.0.0:9090".into(), &["a.b".into()][..])
+    );
+    for shown in [config.to_toml(), format!("{config:?}")] {
+        assert!(shown.contains(&file.display().to_string()) && !shown.contains("s3cret"), "{shown}");
+    }
+    fs::write(&file, "s3cret s3cret s3cret s3cret").unwrap();
+    let problem = problems(&admin);
+    assert!(problem.contains("one line of 16 to 1024") && !problem.contains("s3cret"), "{problem}");
+    // Not to be waited for.
+    let pipe = problems("admin.token_file = \"/dev/zero\"");
+    assert_eq!(pipe, "proxy.toml:1: admin.token_file = \"/dev/zero\": cannot be read: not a file");
 }
 
 #[test]
@@ -362,7 +404,7 @@ fn the_shipped_file_has_every_key() {
 fn the_printed_configuration_has_every_key() {
     let dir = tempfile::tempdir().unwrap();
     tls(dir.path());
-    let text = shipped_with_every_key().replace("\"tls/", &format!("\"{}/", dir.path().display()));
+    let text = in_folder(&shipped_with_every_key(), dir.path());
     assert_eq!(keys_of(&accepted(&text).to_toml()), known_keys());
 }
 

@@ -17,7 +17,12 @@ pub(super) const PROBLEMS: [(&str, u16, &str, &str); 14] = [
         "Something about the request is wrong. A request that is no HTTP is answered without a body.",
         "unknown parameter \"limt\": expected limit, by",
     ),
-    ("Unauthorized", 401, "A token is set, and the request does not show it.", "expected the token of this port"),
+    (
+        "Unauthorized",
+        401,
+        "A token is set, and the request does not show it.",
+        "Authorization is missing: expected the token, as Bearer or as the password of Basic",
+    ),
     (
         "Forbidden",
         403,
@@ -42,20 +47,20 @@ pub(super) const PROBLEMS: [(&str, u16, &str, &str); 14] = [
     (
         "UnsupportedMediaType",
         415,
-        "The body has a content coding.",
-        "Content-Encoding: expected a value without a coding",
+        "The body of a POST is not called JSON, or a value has a content coding.",
+        "no Content-Type: expected application/json, for curl with -H 'Content-Type: application/json'",
     ),
     (
         "MisdirectedRequest",
         421,
-        "Host is neither an IP address nor localhost.",
-        "Host \"evil.example\": expected an IP address or localhost",
+        "Host is neither an IP address nor localhost nor a name of the configuration.",
+        "Host \"evil.example\": expected an IP address, localhost or a name in admin.hosts",
     ),
     (
         "TooManyRequests",
         429,
         "This client has sent as many requests as it may. Retry-After says when the next may come.",
-        "more than 50 requests in a minute: expected the next in 2 seconds",
+        "50 requests a minute: expected the next one in 2 seconds",
     ),
     ("HeadTooLarge", 431, "The head is larger than 16 KiB. The answer has no body, and ends the connection.", ""),
     (
@@ -79,7 +84,10 @@ pub(super) fn problem(status: u16) -> Option<Ref> {
 }
 
 pub(super) fn responses() -> BTreeMap<String, RefOr<Response>> {
-    PROBLEMS.iter().map(|(name, status, what, detail)| ((*name).into(), response(*status, what, detail).into())).collect()
+    PROBLEMS
+        .iter()
+        .map(|(name, status, what, detail)| ((*name).into(), response(*status, what, detail).into()))
+        .collect()
 }
 
 fn response(status: u16, what: &str, detail: &str) -> Response {
@@ -99,13 +107,20 @@ fn response(status: u16, what: &str, detail: &str) -> Response {
 
 fn example(status: u16, detail: &str) -> Value {
     let title = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-    let instance = "/performance/profile/slowest";
-    json!({"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": instance})
+    let (instance, about) = ("/performance/profile/slowest", "about:blank");
+    let mut example = json!({"type": about, "title": title, "status": status, "detail": detail, "instance": instance});
+    if status == 429 {
+        example["type"] = json!("https://iana.org/assignments/http-problem-types#quota-exceeded");
+        example["violated-policies"] = json!(["profile-slowest"]);
+    }
+    example
 }
 
 /// With the fields that tell a client how many requests it may still send.
 pub(super) fn limited(response: ResponseBuilder) -> ResponseBuilder {
-    ["RateLimit", "RateLimit-Policy"].into_iter().fold(response, |response, name| response.header_ref(name, header_ref(name)))
+    ["RateLimit", "RateLimit-Policy"]
+        .into_iter()
+        .fold(response, |response, name| response.header_ref(name, header_ref(name)))
 }
 
 pub(super) fn header_ref(name: &str) -> Ref {
@@ -132,7 +147,7 @@ pub(super) fn headers() -> BTreeMap<String, RefOr<Header>> {
             json!("\"profile-slowest\";q=50;w=60"),
         ),
         ("Retry-After", seconds(), "Seconds (RFC 9110 §10.2.3).", json!(2)),
-        ("WWW-Authenticate", text(), "How the token can be shown (RFC 9110 §11.6.1).", json!("Bearer, Basic realm=\"pacecar\"")),
+        ("WWW-Authenticate", text(), "How the token can be shown (RFC 9110 §11.6.1).", json!("Basic realm=\"Pacecar\", charset=\"UTF-8\", Bearer")),
     ]
     .into_iter()
     .map(|(name, schema, what, example)| {

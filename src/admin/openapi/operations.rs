@@ -7,7 +7,7 @@ use utoipa::openapi::{
     schema::{AdditionalProperties, Schema},
 };
 
-use super::told::{Told, example, field, in_path, number, one_of, query, text, word};
+use super::told::{Told, example, field, flag, in_path, number, one_of, query, text, word};
 use crate::admin::{
     clear::Wish,
     compression::CompressionStats,
@@ -43,13 +43,18 @@ pub(super) fn all() -> Vec<Told> {
 
 fn health() -> Vec<Told> {
     let plain = "text/plain; charset=utf-8";
-    let live = |path, id| get(path, id, "The process can answer.").text(200, "It can.", plain, "ok\n");
+    let verbose = || flag("verbose", "Whatever its value: every check has a line of its own.");
+    let live = |path, id| get(path, id, "The process can answer.").takes(verbose()).text(200, "It can.", plain, "ok\n");
+    let ready = |path, id| {
+        let told = get(path, id, "The process wants traffic.").takes(verbose()).text(200, "It does.", plain, "ok\n");
+        told.text(503, "It is stopping.", plain, "draining\n")
+    };
     vec![
         live("/livez", "livez"),
         live("/healthz", "healthz"),
-        get("/readyz", "readyz", "The process wants traffic.")
-            .text(200, "It does.", plain, "ok\n")
-            .text(503, "It is stopping.", plain, "draining\n"),
+        live("/live", "live"),
+        ready("/readyz", "readyz"),
+        ready("/ready", "ready"),
         get("/metrics", "metrics", "Everything for Prometheus.").text(
             200,
             "Metrics in the text format 0.0.4.",
@@ -61,18 +66,33 @@ fn health() -> Vec<Told> {
 
 fn cache() -> Vec<Told> {
     let url = text().pattern(Some("^https?://[A-Za-z0-9.-]+(:[0-9]{1,4})?(/[!-~]*)?$"));
-    let header = text().pattern(Some("^(?!(?i:host|content-length|transfer-encoding|expect|upgrade|connection):)[A-Za-z0-9-]+: [ -~]*$"));
+    let header = text().pattern(Some(
+        "^(?!(?i:host|content-length|transfer-encoding|expect|upgrade|connection):)[A-Za-z0-9-]+: [ -~]*$",
+    ));
     vec![
         get("/performance/cache/stats", "cacheStats", "What the cache did since the start, and what it holds.")
             .json::<CacheStats>(200, "The figures.", example!("cache_stats")),
-        post("/performance/cache/clear", "clearCache", "Purges what is named: one of urls, tags, prefix and pattern, or everything.")
-            .takes_json::<Wish>("What is meant; nothing at all is everything.", Required::False, example!("cache_clear.request"))
-            .json::<Purged>(200, "What was purged.", example!("cache_clear"))
-            .problems(&[408, 413, 503]),
+        post(
+            "/performance/cache/clear",
+            "clearCache",
+            "Purges what is named: one of urls, tags, prefix and pattern, or everything.",
+        )
+        .takes_json::<Wish>(
+            "What is meant; nothing at all is everything.",
+            Required::False,
+            example!("cache_clear.request"),
+        )
+        .json::<Purged>(200, "What was purged.", example!("cache_clear"))
+        .problems(&[408, 413, 503]),
         get("/performance/cache/explain", "explain", "Why a request is answered as it is.")
             .takes(
-                query("url", "The URL of the request, or its path where a header field names the host.", url, "http://shop.example/p/7")
-                    .required(Required::True),
+                query(
+                    "url",
+                    "The URL of the request, or its path where a header field names the host.",
+                    url,
+                    "http://shop.example/p/7",
+                )
+                .required(Required::True),
             )
             .takes(query(
                 "header",
@@ -86,24 +106,42 @@ fn cache() -> Vec<Told> {
 
 fn entries() -> Vec<Told> {
     let path = "/performance/cache/entries/{key}";
-    let key = || in_path("key", "At most 1024 bytes, percent-encoded; slashes may stand as they are.", text().min_length(Some(1)).max_length(Some(1024)), "user:1");
+    let key = || {
+        in_path(
+            "key",
+            "At most 1024 bytes, percent-encoded; slashes may stand as they are.",
+            text().min_length(Some(1)).max_length(Some(1024)),
+            "user:1",
+        )
+    };
     let preconditions = |told: Told| {
         told.takes(field("If-Match", "Only where the value has one of these entity tags (RFC 9110 §13.1.1).", "*"))
-            .takes(field("If-None-Match", "Only where the value has none of these entity tags (RFC 9110 §13.1.2).", "\"x\""))
+            .takes(field(
+                "If-None-Match",
+                "Only where the value has none of these entity tags (RFC 9110 §13.1.2).",
+                "\"x\"",
+            ))
     };
     let name = || text().min_length(Some(1)).max_length(Some(1024));
     let selection = ObjectBuilder::new()
         .property("prefix", name().description(Some("The beginning of the keys.")))
-        .property("pattern", name().description(Some("A regular expression (of the crate `regex`) that finds something in the keys.")))
+        .property(
+            "pattern",
+            name().description(Some("A regular expression (of the crate `regex`) that finds something in the keys.")),
+        )
         .property("tag", name().pattern(Some(TAG)).description(Some("A tag of the values.")))
         .min_properties(Some(1))
         .max_properties(Some(1))
         .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
     let bytes = || ObjectBuilder::new();
     vec![
-        delete("/performance/cache/entries", "clearEntries", "Removes the app's own values with a prefix, a pattern or a tag.")
-            .takes(one_of("which", "Exactly one of `prefix`, `pattern` and `tag`.", selection, json!({"prefix": "user:"})))
-            .json::<Cleared>(200, "What was removed.", example!("entries_clear")),
+        delete(
+            "/performance/cache/entries",
+            "clearEntries",
+            "Removes the app's own values with a prefix, a pattern or a tag.",
+        )
+        .takes(one_of("which", "Exactly one of `prefix`, `pattern` and `tag`.", selection, json!({"prefix": "user:"})))
+        .json::<Cleared>(200, "What was removed.", example!("entries_clear")),
         preconditions(get(path, "getEntry", "A value of the app's own.").takes(key()))
             .content(200, "The value, with the type that it was put with.", "*/*", bytes(), json!("Ada"))
             .with_fields(&["ETag", "Age", "Cache-Status"])
@@ -111,9 +149,25 @@ fn entries() -> Vec<Told> {
             .with_fields(&["ETag", "Age", "Cache-Status"])
             .problems(&[404, 412]),
         preconditions(Told::new(Method::PUT, path, "putEntry", "Stores a value of the app's own.").takes(key()))
-            .takes(query("ttl", "How long it may be used, from 1 s to 30 d.", text().pattern(Some(TTL)).default(Some("5m".into())), "1m"))
-            .takes(query("tags", "Words that it can be removed by, with commas between them; at most 32 of at most 128 bytes.", text().pattern(Some(TAGS)), "users,admins"))
-            .takes_body("The value, of any type; without a content coding.", Required::False, "*/*", bytes(), json!("Ada"))
+            .takes(query(
+                "ttl",
+                "How long it may be used, from 1 s to 30 d.",
+                text().pattern(Some(TTL)).default(Some("5m".into())),
+                "1m",
+            ))
+            .takes(query(
+                "tags",
+                "Words that it can be removed by, with commas between them; at most 32 of at most 128 bytes.",
+                text().pattern(Some(TAGS)),
+                "users,admins",
+            ))
+            .takes_body(
+                "The value, of any type; without a content coding.",
+                Required::False,
+                "*/*",
+                bytes(),
+                json!("Ada"),
+            )
             .empty(201, "It is stored.")
             .with_fields(&["ETag"])
             .empty(204, "It is stored in the place of another.")
@@ -136,14 +190,31 @@ fn figures() -> Vec<Told> {
     vec![
         get("/performance/compression/stats", "compressionStats", "What coding did since the start, and what it cost.")
             .json::<CompressionStats>(200, "The figures.", example!("compression_stats")),
-        get("/performance/profile/overview", "profileOverview", "All endpoints of the app together.")
-            .content(200, "The figures.", "application/json", object(), example!("profile_overview")),
-        get("/performance/profile/slowest", "profileSlowest", "The slowest endpoints, and the slowest single requests.")
-            .takes(query("limit", "So many of each at most.", number(1, 100, 10), 10))
-            .takes(query("by", "What endpoints are ordered by.", word(By::ALL.map(|(name, _)| name)).default(Some("p95".into())), "p95"))
-            .content(200, "The endpoints and requests.", "application/json", object(), example!("profile_slowest")),
-        get("/performance/profile/insights", "insights", "What should be done, most urgent first.")
-            .json::<Insights>(200, "The findings.", example!("profile_insights")),
+        get("/performance/profile/overview", "profileOverview", "All endpoints of the app together.").content(
+            200,
+            "The figures.",
+            "application/json",
+            object(),
+            example!("profile_overview"),
+        ),
+        get(
+            "/performance/profile/slowest",
+            "profileSlowest",
+            "The slowest endpoints, and the slowest single requests.",
+        )
+        .takes(query("limit", "So many of each at most.", number(1, 100, 10), 10))
+        .takes(query(
+            "by",
+            "What endpoints are ordered by.",
+            word(By::ALL.map(|(name, _)| name)).default(Some("p95".into())),
+            "p95",
+        ))
+        .content(200, "The endpoints and requests.", "application/json", object(), example!("profile_slowest")),
+        get("/performance/profile/insights", "insights", "What should be done, most urgent first.").json::<Insights>(
+            200,
+            "The findings.",
+            example!("profile_insights"),
+        ),
     ]
 }
 
@@ -152,17 +223,41 @@ fn queries_and_tasks() -> Vec<Told> {
     let records = ArrayBuilder::new().items(record.clone()).max_items(Some(1000));
     let id = || in_path("id", "The id of the task.", text().min_length(Some(1)).max_length(Some(64)), "7");
     vec![
-        get("/performance/query/optimization", "queryOptimization", "What the app's queries were, and what would make them faster.")
-            .takes(query("window", "What the figures are of: so long until now, from 1 m to 1 d.", text().pattern(Some(WINDOW)).default(Some("1h".into())), "1h"))
-            .takes(query("limit", "So many queries and recommendations at most.", number(1, 100, 10), 10))
-            .takes(query("severity", "Only recommendations that are so grave.", word(SEVERITIES), "high"))
-            .takes(query("endpoint", "Only queries of this endpoint.", text().min_length(Some(1)).max_length(Some(1024)), "/orders"))
-            .json::<Queries>(200, "The figures.", example!("query_optimization")),
-        post("/performance/query/record", "recordQueries", "Takes executions of queries: all of them, or none where one is wrong.")
-            .takes_body("One execution, or a list of at most 1000; at most 1 MiB.", Required::True, "application/json", OneOfBuilder::new().item(record).item(records), example!("query_record.request"))
-            .with_request::<Record>()
-            .json::<Received>(202, "They are right.", example!("query_record"))
-            .problems(&[408, 413, 503]),
+        get(
+            "/performance/query/optimization",
+            "queryOptimization",
+            "What the app's queries were, and what would make them faster.",
+        )
+        .takes(query(
+            "window",
+            "What the figures are of: so long until now, from 1 m to 1 d.",
+            text().pattern(Some(WINDOW)).default(Some("1h".into())),
+            "1h",
+        ))
+        .takes(query("limit", "So many queries and recommendations at most.", number(1, 100, 10), 10))
+        .takes(query("severity", "Only recommendations that are so grave.", word(SEVERITIES), "high"))
+        .takes(query(
+            "endpoint",
+            "Only queries of this endpoint.",
+            text().min_length(Some(1)).max_length(Some(1024)),
+            "/orders",
+        ))
+        .json::<Queries>(200, "The figures.", example!("query_optimization")),
+        post(
+            "/performance/query/record",
+            "recordQueries",
+            "Takes executions of queries: all of them, or none where one is wrong.",
+        )
+        .takes_body(
+            "One execution, or a list of at most 1000; at most 1 MiB.",
+            Required::True,
+            "application/json",
+            OneOfBuilder::new().item(record).item(records),
+            example!("query_record.request"),
+        )
+        .with_request::<Record>()
+        .json::<Received>(202, "They are right.", example!("query_record"))
+        .problems(&[408, 413, 503]),
         get("/performance/tasks", "tasks", "Work in the background, the newest first.")
             .takes(query("status", "Only tasks that are this.", word(STATUSES), "running"))
             .takes(query("limit", "So many at most.", number(1, 100, 10), 10))
@@ -183,11 +278,23 @@ fn overview() -> Vec<Told> {
     let event = "event: figures\nid: 1\nretry: 2000\ndata: ";
     let figures: Value = example!("dashboard");
     vec![
-        get("/performance/dashboard", "dashboard", "Everything at once, and whether it is well.")
-            .json::<Dashboard>(200, "The figures.", example!("dashboard")),
-        get("/performance/stream", "stream", "The dashboard once a second, as server-sent events. Counted when it begins.")
-            .text(200, "Events, each with the dashboard as its data, until the sidecar stops.", "text/event-stream", &format!("{event}{figures}\n\n"))
-            .problems(&[503]),
+        get("/performance/dashboard", "dashboard", "Everything at once, and whether it is well.").json::<Dashboard>(
+            200,
+            "The figures.",
+            example!("dashboard"),
+        ),
+        get(
+            "/performance/stream",
+            "stream",
+            "The dashboard once a second, as server-sent events. Counted when it begins.",
+        )
+        .text(
+            200,
+            "Events, each with the dashboard as its data, until the sidecar stops.",
+            "text/event-stream",
+            &format!("{event}{figures}\n\n"),
+        )
+        .problems(&[503]),
         get("/openapi.json", "openapi", "This description.").content(
             200,
             "OpenAPI 3.1.",

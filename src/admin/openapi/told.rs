@@ -5,8 +5,8 @@ use serde_json::Value;
 use utoipa::{
     ToSchema,
     openapi::{
-        ContentBuilder, HttpMethod, ObjectBuilder, PathItem, Ref, RefOr, Required, Response,
-        ResponseBuilder, Schema, Type,
+        ContentBuilder, HttpMethod, ObjectBuilder, PathItem, Ref, RefOr, Required, Response, ResponseBuilder, Schema,
+        Type,
         path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn, ParameterStyle},
         request_body::{RequestBody, RequestBodyBuilder},
     },
@@ -124,7 +124,8 @@ impl Told {
     /// Fields of the answer that was named last.
     pub(super) fn with_fields(mut self, names: &[&str]) -> Self {
         if let Some((status, response)) = self.responses.pop() {
-            let with = names.iter().fold(response, |response, name| response.header_ref(*name, common::header_ref(name)));
+            let with =
+                names.iter().fold(response, |response, name| response.header_ref(*name, common::header_ref(name)));
             self.responses.push((status, with));
         }
         self
@@ -137,9 +138,7 @@ impl Told {
 
     /// Its row in the table of endpoints.
     pub(super) fn endpoint(&self) -> Option<&'static Endpoint> {
-        let is_this = |endpoint: &&Endpoint| {
-            path_of(endpoint) == self.path && endpoint.methods.contains(&self.method)
-        };
+        let is_this = |endpoint: &&Endpoint| path_of(endpoint) == self.path && endpoint.methods.contains(&self.method);
         ENDPOINTS.iter().find(is_this)
     }
 
@@ -147,9 +146,16 @@ impl Told {
     pub(super) fn path_item(self, endpoint: &Endpoint) -> PathItem {
         let mut problems = vec![400, 405, 421, 431, 500];
         problems.extend(self.problems);
-        problems.extend((endpoint.access != Access::Anyone).then_some(401));
-        problems.extend((!self.method.is_safe()).then_some(403));
-        problems.extend(endpoint.limit.map(|_| 429));
+        if endpoint.access != Access::Anyone {
+            // Guessing tokens has a limit, too.
+            problems.extend([401, 429]);
+        }
+        if !self.method.is_safe() {
+            problems.push(403);
+        }
+        if self.method == Method::POST {
+            problems.push(415);
+        }
         let mut operation = OperationBuilder::new()
             .operation_id(Some(self.id))
             .summary(Some(self.summary))
@@ -158,7 +164,8 @@ impl Told {
             .request_body(self.body);
         if let Some(limit) = endpoint.limit {
             let (policy, most) = (limit.policy, limit.per_minute);
-            operation = operation.description(Some(format!("At most {most} a minute and client, counted as `{policy}`.")));
+            operation =
+                operation.description(Some(format!("At most {most} a minute and client, counted as `{policy}`.")));
         }
         if endpoint.access == Access::Anyone {
             operation = operation.securities(Some([]));
@@ -212,7 +219,12 @@ fn schema_of<T: ToSchema>() -> Ref {
 }
 
 /// A parameter in the query that may be left out.
-pub(super) fn query(name: &str, what: &str, schema: impl Into<RefOr<Schema>>, example: impl Into<Value>) -> ParameterBuilder {
+pub(super) fn query(
+    name: &str,
+    what: &str,
+    schema: impl Into<RefOr<Schema>>,
+    example: impl Into<Value>,
+) -> ParameterBuilder {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Query)
@@ -225,6 +237,12 @@ pub(super) fn query(name: &str, what: &str, schema: impl Into<RefOr<Schema>>, ex
 /// A part of the path.
 pub(super) fn in_path(name: &str, what: &str, schema: impl Into<RefOr<Schema>>, example: &str) -> ParameterBuilder {
     query(name, what, schema, example).parameter_in(ParameterIn::Path).required(Required::True)
+}
+
+/// A parameter that changes the form of an answer and not what it says.
+pub(super) fn flag(name: &str, what: &str) -> ParameterBuilder {
+    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(Required::False);
+    parameter.description(Some(what)).schema(Some(text()))
 }
 
 /// A header field that may be left out.

@@ -66,7 +66,8 @@ pub(in crate::admin) fn by_type() -> Object {
 }
 
 pub(in crate::admin) fn mode() -> Object {
-    let what = "`hard` drops what is meant. `soft` has it stale from now on, so that it is used only where stale may be.";
+    let what =
+        "`hard` drops what is meant. `soft` has it stale from now on, so that it is used only where stale may be.";
     one_of(purge::Mode::ALL, purge::Mode::name, what)
 }
 
