@@ -91,6 +91,26 @@ fn check_accepts_the_file_that_we_ship() {
 }
 
 #[test]
+fn an_admin_port_for_everybody_needs_a_token() {
+    let open = "[admin]\nlisten = \"0.0.0.0:0\"\n";
+    for args in [["--check", "open.toml"], ["--config", "open.toml"]] {
+        pacecar(&args).file("open.toml", open).refuses(
+            "open.toml:2: admin.listen = \"0.0.0.0:0\": expected a loopback address such as \"127.0.0.1:9090\", \
+             or a token in admin.token_file, without which anybody could read and change what is stored\n",
+        );
+    }
+    let locked = format!("{open}token_file = \"token\"\n");
+    pacecar(&["--check", "locked.toml"])
+        .file("locked.toml", &locked)
+        .file("token", "0123456789abcdef\n")
+        .prints("locked.toml: ok\n");
+    pacecar(&["--check", "locked.toml"]).file("locked.toml", &locked).file("token", "s3cret\n").refuses(
+        "locked.toml:3: admin.token_file = \"token\": \
+         expected a file with one line of 16 to 1024 visible ASCII characters\n",
+    );
+}
+
+#[test]
 fn check_names_every_problem_of_a_broken_file() {
     let broken = "[server]\nlisten = \"8080\"\nmax_header = 5\n\n[cache]\nmax_bytes = \"64 apples\"\n";
     pacecar(&["--check", "broken.toml"]).file("broken.toml", broken).refuses(

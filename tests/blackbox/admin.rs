@@ -32,17 +32,15 @@ async fn origin() -> Origin {
 }
 
 /// The overview once it counts this many requests: a request is counted when its answer has been sent, which is not
-/// before its client has it.
+/// before its client has it. The metrics, which may be asked for without limit, say when.
 async fn overview_of(sidecar: &Sidecar, requests: u64) -> Value {
-    within(format!("{requests} requests in the overview"), async {
-        loop {
-            let overview = sidecar.admin_get("/performance/profile/overview").await;
-            if overview["requests"].as_u64() >= Some(requests) {
-                return overview;
-            }
-        }
-    })
-    .await
+    let counted = async || {
+        let metrics = metrics(sidecar).await;
+        let counts = metrics.iter().filter(|(series, _)| series.starts_with("pacecar_http_requests_total{"));
+        counts.map(|(_, count)| count).sum::<f64>()
+    };
+    within(format!("{requests} requests in the metrics"), async { while counted().await < requests as f64 {} }).await;
+    sidecar.admin_get("/performance/profile/overview").await
 }
 
 /// Every series of the metrics: name and labels, with its value.
@@ -190,15 +188,10 @@ async fn slow_endpoint_is_the_slowest() {
         gate.open();
     });
     slow.assert_body("slow");
-    let slowest = within("the slow request in the profile", async {
-        loop {
-            let slowest = sidecar.admin_get("/performance/profile/slowest?limit=1&by=max").await;
-            if slowest["endpoints"][0]["endpoint"] == "/slow" {
-                return slowest;
-            }
-        }
-    })
-    .await;
+    let counted = "pacecar_http_requests_total{route=\"/slow\",method=\"GET\",status=\"200\"}";
+    within("the slow request in the metrics", async { while !metrics(&sidecar).await.contains_key(counted) {} }).await;
+    let slowest = sidecar.admin_get("/performance/profile/slowest?limit=1&by=max").await;
+    assert_eq!(slowest["endpoints"][0]["endpoint"], "/slow", "{slowest:#}");
     assert!(slowest["endpoints"][0]["latency_ms"]["max"].as_f64() >= Some(150.0), "{slowest:#}");
     assert_eq!(slowest["requests"][0]["endpoint"], "/slow", "{slowest:#}");
     assert!(slowest["requests"][0]["upstream_first_byte_ms"].as_f64() >= Some(150.0), "{slowest:#}");

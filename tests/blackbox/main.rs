@@ -4,6 +4,7 @@
 
 mod access_log;
 mod admin;
+mod admin_guard;
 mod apps;
 mod browser;
 mod cache;

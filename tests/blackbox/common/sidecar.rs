@@ -25,6 +25,7 @@ pub(crate) struct Builder {
     upstream: Upstream,
     url: String,
     server: String,
+    admin: String,
     config: String,
     tls: bool,
 }
@@ -47,6 +48,13 @@ impl Builder {
     pub(crate) fn server(mut self, toml: &str) -> Self {
         self.server.push_str(toml);
         self.server.push('\n');
+        self
+    }
+
+    /// More keys of `[admin]`.
+    pub(crate) fn admin(mut self, toml: &str) -> Self {
+        self.admin.push_str(toml);
+        self.admin.push('\n');
         self
     }
 
@@ -108,8 +116,8 @@ impl Builder {
         };
         let config = format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\nupstream = {:?}\n{}\n{tls}\
-             [admin]\nlisten = \"127.0.0.1:0\"\n\n{}",
-            self.url, self.server, self.config,
+             [admin]\nlisten = \"127.0.0.1:0\"\n{}\n{}",
+            self.url, self.server, self.admin, self.config,
         );
         fs::write(path("proxy.toml"), &config).unwrap();
         (config, trust)
@@ -130,7 +138,14 @@ pub(crate) struct Sidecar {
 impl Sidecar {
     /// A sidecar for this app; ports are chosen by the system.
     pub(crate) fn in_front_of(app: &impl App) -> Builder {
-        Builder { upstream: app.upstream(), url: app.url(), server: String::new(), config: String::new(), tls: false }
+        Builder {
+            upstream: app.upstream(),
+            url: app.url(),
+            server: String::new(),
+            admin: String::new(),
+            config: String::new(),
+            tls: false,
+        }
     }
 
     /// Where it listens for HTTP/1.1 and HTTP/2 without TLS.
@@ -154,6 +169,12 @@ impl Sidecar {
     #[track_caller]
     pub(crate) fn admin_addr(&self) -> SocketAddr {
         self.announced("pacecar: admin on http://")
+    }
+
+    /// Where it serves health and metrics alone.
+    #[track_caller]
+    pub(crate) fn probe_addr(&self) -> SocketAddr {
+        self.announced("pacecar: probes on http://")
     }
 
     /// The lines of its log that have this text in them.
