@@ -6,6 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use crate::{
     cache::{Cache, keyed::KeyedCache},
@@ -96,16 +97,30 @@ impl Reloads {
 
 /// A flag that is set once.
 #[derive(Debug, Default)]
-pub struct Draining(AtomicBool);
+pub struct Draining {
+    begun: AtomicBool,
+    waiting: Notify,
+}
 
 impl Draining {
     /// Begins the drain.
     pub fn begin(&self) {
-        self.0.store(true, Relaxed);
+        self.begun.store(true, Relaxed);
+        self.waiting.notify_waiters();
     }
 
     /// Whether the drain has begun.
     pub fn begun(&self) -> bool {
-        self.0.load(Relaxed)
+        self.begun.load(Relaxed)
+    }
+
+    /// Waits until the drain has begun.
+    pub async fn until_begun(&self) {
+        let mut begins = std::pin::pin!(self.waiting.notified());
+        // Waits from here on, so that a drain that begins between the look and the wait is not missed.
+        begins.as_mut().enable();
+        if !self.begun() {
+            begins.await;
+        }
     }
 }

@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    http::{StatusCode, Uri},
+};
 use futures_util::StreamExt;
 use tokio::{sync::Semaphore, time::timeout};
+
+use super::problem::Problem;
 
 /// How long a client may take to send a body.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,6 +29,20 @@ pub(super) enum Failure {
     TooSlow,
     /// Occurs when the client leaves, or its framing is malformed.
     Broken,
+}
+
+impl Failure {
+    /// As the client is told it. `most` is what a body may take at most.
+    pub(super) fn problem(self, uri: &Uri, most: &str) -> Problem {
+        let told = |status, detail: &str| Problem::new(status, uri, detail);
+        match self {
+            Self::TooLarge => told(StatusCode::PAYLOAD_TOO_LARGE, &format!("expected at most {most}")),
+            Self::NoRoom => told(StatusCode::SERVICE_UNAVAILABLE, "bodies that others send take all the room there is")
+                .retry_after(1),
+            Self::TooSlow => told(StatusCode::REQUEST_TIMEOUT, "the body took too long to come"),
+            Self::Broken => told(StatusCode::BAD_REQUEST, "the body did not come to its end"),
+        }
+    }
 }
 
 impl Intake {

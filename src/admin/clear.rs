@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::{
     Extension, Json,
     extract::{Request, State},
-    http::{StatusCode, Uri},
 };
 use serde::Deserialize;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::{
     api::{Shared, apart, bad_request, parameters},
-    body::{Failure, Intake},
+    body::Intake,
+    openapi::words,
     problem::Problem,
     view::Purged,
 };
@@ -29,14 +30,24 @@ const MOST_NAMED: usize = 1000;
 const PATTERN_BYTES: usize = 1024;
 
 /// What is to be purged: exactly one of the four, or, with none, everything.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Wish {
+pub(super) struct Wish {
+    /// URLs, or paths of any host.
+    #[schema(min_items = 1, max_items = 1000)]
     urls: Option<Vec<String>>,
+    /// Words that responses were tagged with.
+    #[schema(min_items = 1, max_items = 1000)]
     tags: Option<Vec<String>>,
+    /// The beginning of a host and path, or of a path of any host.
+    #[schema(min_length = 1)]
     prefix: Option<String>,
+    /// A regular expression (of the crate `regex`) for host and path; at most 1024 bytes.
+    #[schema(min_length = 1, max_length = 1024)]
     pattern: Option<String>,
+    #[schema(schema_with = words::mode)]
     mode: Option<String>,
+    /// Nothing is purged: the answer says what would be.
     dry_run: bool,
 }
 
@@ -48,7 +59,7 @@ pub(super) async fn clear(
 ) -> Result<Json<Purged>, Problem> {
     let uri = request.uri().clone();
     parameters(&uri, &[])?;
-    let body = intake.receive(request.into_body(), MOST_BYTES).await.map_err(|why| not_received(&uri, why))?;
+    let body = intake.receive(request.into_body(), MOST_BYTES).await.map_err(|why| why.problem(&uri, "256 KiB"))?;
     let wish = read(&body).map_err(|detail| bad_request(&uri, detail))?;
     let scopes = wish.scopes().map_err(|detail| bad_request(&uri, detail))?;
     let mode = wish.mode().map_err(|detail| bad_request(&uri, detail))?;
@@ -136,18 +147,10 @@ fn pattern(given: &str) -> Result<Scope, String> {
     Pattern::new(given).map(Scope::Pattern).map_err(why)
 }
 
-fn not_received(uri: &Uri, failure: Failure) -> Problem {
-    let (status, detail) = match failure {
-        Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "expected at most 256 KiB"),
-        Failure::NoRoom => (StatusCode::SERVICE_UNAVAILABLE, "bodies that others send take all the room there is"),
-        Failure::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body took too long to come"),
-        Failure::Broken => (StatusCode::BAD_REQUEST, "the body did not come to its end"),
-    };
-    Problem::new(status, uri, detail)
-}
-
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
+
     use super::*;
     use crate::admin::fixture::{Answer, Exchange, empty_state};
 

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use axum::{Json, extract::State, http::Uri};
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::{
     api::{Shared, parameters},
+    openapi::words,
     problem::Problem,
     view::{Counts, percent},
 };
@@ -22,11 +24,11 @@ pub(super) async fn stats(State(state): Shared, uri: Uri) -> Result<Json<Compres
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CompressionStats {
     /// Responses sent in a coding that was made here, for them or before.
     responses_compressed: u64,
-    /// Responses sent as the app made them, by reason.
+    #[schema(schema_with = words::uncoded)]
     responses_skipped: Counts,
     /// Responses whose coding was the app's and was taken off, for clients that refuse it.
     responses_decoded: u64,
@@ -37,8 +39,10 @@ pub(super) struct CompressionStats {
     /// `input_bytes` less `output_bytes`; negative where coding made more of them.
     bytes_saved: i64,
     /// Output in percent of input: 25 means that a quarter is left. `null` before the first coded byte.
+    #[schema(minimum = 0)]
     average_ratio_percent: Option<f64>,
     /// CPU time of all encoders, to the microsecond.
+    #[schema(minimum = 0)]
     cpu_seconds: f64,
     /// What a second of an encoder saves clients from loading. Grows with each hit, which costs none. `null` before the
     /// first encoding.
@@ -47,14 +51,14 @@ pub(super) struct CompressionStats {
     encodings: Encodings,
     /// Stored bodies that were coded anew, and came out smaller.
     recoded: Recoded,
-    /// The same figures by coding.
+    #[schema(schema_with = words::by_coding)]
     by_coding: Named<OfCoding>,
-    /// The same figures by kind of content.
+    #[schema(schema_with = words::by_type)]
     by_type: Named<OfType>,
 }
 
 /// Bodies that went through an encoder.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Encodings {
     /// At the level of the configuration, for a client that waits.
     quick: u64,
@@ -63,7 +67,7 @@ struct Encodings {
 }
 
 /// Stored bodies that smaller ones have taken the place of.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Recoded {
     /// How many.
     bodies: u64,
@@ -74,8 +78,8 @@ struct Recoded {
 }
 
 /// What was done with one coding.
-#[derive(Debug, Serialize)]
-struct OfCoding {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OfCoding {
     /// Responses sent in it.
     responses: u64,
     /// Bytes of their bodies before coding.
@@ -83,18 +87,20 @@ struct OfCoding {
     /// The same, as they were sent.
     output_bytes: u64,
     /// Output in percent of input; `null` without input.
+    #[schema(minimum = 0)]
     average_ratio_percent: Option<f64>,
     /// Bodies that its encoders coded at the level of the configuration.
     encodings_quick: u64,
     /// Bodies that its encoders coded at the best level.
     encodings_best: u64,
     /// CPU time of its encoders, to the microsecond.
+    #[schema(minimum = 0)]
     cpu_seconds: f64,
 }
 
 /// Coded responses of one kind of content.
-#[derive(Debug, Serialize)]
-struct OfType {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OfType {
     /// How many.
     responses: u64,
     /// Bytes of their bodies before coding.
@@ -102,6 +108,7 @@ struct OfType {
     /// The same, as they were sent.
     output_bytes: u64,
     /// Output in percent of input; `null` without input.
+    #[schema(minimum = 0)]
     average_ratio_percent: Option<f64>,
 }
 

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, time::Instant};
 use axum::{Json, extract::State, http::Uri};
 use bytes::Bytes;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use self::form::{Made, WouldSend};
 use super::{
@@ -36,7 +37,7 @@ const MOST_FIELDS: usize = 100;
 const MOST_OTHER_KEYS: usize = 10;
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Explanation {
     key: KeyView,
     /// The route of the configuration that matches.
@@ -55,34 +56,49 @@ pub(super) struct Explanation {
 }
 
 /// What makes two requests the same to the cache.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 struct KeyView {
+    /// `http` or `https`.
     scheme: &'static str,
+    /// In small letters, with the port if one was given.
     host: String,
+    /// Path and query, byte for byte.
     target: String,
+    /// What a proxy before this one says of the client's request, by field.
     claims: BTreeMap<String, String>,
 }
 
 /// What the operator says.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct PolicyView {
+    /// Answers may be stored.
     cache: bool,
+    /// Answers may be coded.
     compress: bool,
+    /// Answers are the same for everybody, whatever their cookies.
     public: bool,
+    /// The lifetime that it gives; `null` where the app's word counts.
+    #[schema(minimum = 0)]
     ttl_seconds: Option<f64>,
+    /// How long an answer may be used while it is refreshed; `null` where the settings of the cache count.
+    #[schema(minimum = 0)]
     stale_while_revalidate_seconds: Option<f64>,
+    /// How long an answer may be used while the app fails; `null` where the settings of the cache count.
+    #[schema(minimum = 0)]
     stale_if_error_seconds: Option<f64>,
 }
 
 /// Who asks.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct AskerView {
+    /// The request has a cookie that is not ignored.
     cookie_counts: bool,
+    /// The request has Authorization.
     authorization_counts: bool,
 }
 
 /// What would happen now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Decision {
     /// `hit`, `stale`, `revalidate`, `miss` or `bypass`.
     would: &'static str,
@@ -93,27 +109,43 @@ struct Decision {
 }
 
 /// One stored response.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Stored {
     /// It is the one that the request would be given.
     selected: bool,
     /// The request fields that chose it; the values of Cookie and Authorization are not shown.
     selected_by: BTreeMap<String, Option<String>>,
+    #[schema(minimum = 100, maximum = 999)]
     status: u16,
+    /// `fresh`, `stale-while-revalidate`, `stale-if-error` or `stale`.
     freshness: &'static str,
+    /// Since it left the app (RFC 9111 §4.2.3).
     age_seconds: u64,
+    /// What is left of its lifetime; negative when that is over.
     ttl_seconds: i64,
+    /// How long it is fresh altogether (RFC 9111 §4.2.1).
     lifetime_seconds: u64,
+    /// The app is asked before each use.
     always_validated: bool,
+    /// How long after its lifetime it may be used while it is refreshed.
     stale_while_revalidate_seconds: u64,
+    /// How long after its lifetime it may be used while the app fails.
     stale_if_error_seconds: u64,
+    /// Requests with cookies are given it as well.
     for_requests_with_cookies: bool,
+    /// Requests with Authorization are given it as well.
     for_requests_with_authorization: bool,
+    /// A targeted field (RFC 9213) decided, and not Cache-Control.
     decided_by_targeted_field: bool,
+    /// The app's ETag.
     etag: Option<String>,
+    /// The app's Last-Modified.
     last_modified: Option<String>,
+    /// What it can be purged by.
     tags: Vec<String>,
+    /// Cache groups (RFC 9875) that it is in.
     groups: Vec<String>,
+    /// Bytes of the body as the app sent it.
     body_bytes: usize,
     /// What it takes, with the codings made so far.
     bytes: u64,

@@ -11,6 +11,8 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode, Version, header},
 };
+use bytes::Bytes;
+use futures_util::StreamExt;
 use serde_json::json;
 use tower::ServiceExt;
 
@@ -206,7 +208,12 @@ impl Exchange {
         }
         let request = request.extension(Peer(self.client));
         let (head, body) = router.oneshot(request.body(self.body).unwrap()).await.unwrap().into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let is_stream = head.headers.get(header::CONTENT_TYPE).is_some_and(|given| given == "text/event-stream");
+        let body = match is_stream {
+            // It has no end: the first event stands for all of them.
+            true => body.into_data_stream().next().await.unwrap_or_else(|| Ok(Bytes::new())).unwrap(),
+            false => to_bytes(body, usize::MAX).await.unwrap(),
+        };
         Answer { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
     }
 }

@@ -186,7 +186,8 @@ fn with(problem: Problem, (name, value): (HeaderName, HeaderValue)) -> Problem {
 /// The endpoint that will answer, if its path is one.
 fn endpoint(request: &Request) -> Option<&'static Endpoint> {
     let path = request.extensions().get::<MatchedPath>()?;
-    ENDPOINTS.iter().find(|endpoint| endpoint.path == path.as_str())
+    let of_path = || ENDPOINTS.iter().filter(|endpoint| endpoint.path == path.as_str());
+    of_path().find(|endpoint| endpoint.takes(request.method())).or_else(|| of_path().next())
 }
 
 /// Refuses a request that was sent to a name which is not this machine's own.

@@ -427,7 +427,7 @@ mod tests {
         (&["keyed_cache_"], 35),
         (&["compression_"], 85),
         (&["config_", "build_"], 20),
-        (&["ratelimited_"], 30),
+        (&["ratelimited"], 30),
         (&["process_"], 25),
     ];
 

@@ -3,6 +3,9 @@
 //! - `router`: the table of endpoints; `api`: one function for each; `query`: parameters; `view`: what the JSON looks like.
 //! - `clear`: purges; `explain`: why a request is answered as it is; `compression`: what coding did.
 //! - `entries`: the app's own results, put, got and deleted; `body`: how bodies are received.
+//! - `query_stats`, `insights`, `tasks`: what is empty as yet; `dashboard`: everything at once; `stream`: the same once a
+//!   second.
+//! - `openapi`: what all of this looks like, for programs; `examples`: an answer of each endpoint, held against it.
 //! - `metrics`: the same figures for Prometheus; `exposition`: how metric families are put together.
 //! - `health`: whether the process lives, and whether it wants traffic.
 //! - `guard`: what holds for every request: whose Host is answered, whose writes are accepted, which headers every
@@ -17,19 +20,25 @@ mod auth;
 mod body;
 mod clear;
 mod compression;
+mod dashboard;
 mod entries;
 mod explain;
 mod exposition;
 mod guard;
 mod health;
+mod insights;
 mod limit;
 mod metrics;
+mod openapi;
 mod patience;
 mod problem;
 mod profile;
 mod query;
+mod query_stats;
 mod router;
 mod serve;
+mod stream;
+mod tasks;
 mod view;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// An error answer. `detail` names what was given and what was expected, and nothing of the inside.
 #[derive(Debug)]
@@ -49,13 +50,22 @@ impl Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// An error (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Body<'a> {
+    /// `about:blank` where it says no more than the status does.
     r#type: &'static str,
+    /// The reason phrase of the status.
     title: &'static str,
+    /// The status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What was given, and what was expected.
     detail: &'a str,
+    /// The path that was asked for.
     instance: &'a str,
+    /// The limits that are used up, by name.
     #[serde(rename = "violated-policies", skip_serializing_if = "Option::is_none")]
     violated_policies: Option<[&'static str; 1]>,
 }

@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::view::{millis, percent};
+use super::{
+    openapi::words,
+    view::{millis, percent},
+};
 use crate::profile::{self, Snapshot};
 
 /// Which time figures are about.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct WindowView {
     /// Its name.
+    #[schema(schema_with = words::window)]
     window: &'static str,
     /// How long it is: windows begin at a full minute, five minutes or hour, and are longer than their names by up to that.
     lasts_seconds: f64,
@@ -23,29 +28,46 @@ impl WindowView {
 }
 
 /// All endpoints together.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Overview {
     #[serde(flatten)]
     window: WindowView,
+    /// Requests that ended, in whichever way.
     requests: u64,
+    #[schema(minimum = 0)]
     requests_per_second: f64,
+    /// Those answered with a status of 500 or above.
     errors: u64,
+    /// `null` before the first request, as all shares are.
+    #[schema(minimum = 0, maximum = 100)]
     error_rate_percent: Option<f64>,
+    /// Those that were cut short; they are in no duration.
     aborted: u64,
+    /// Tunnels and streams of events; they are in no duration.
     streamed: u64,
+    /// Bytes of bodies sent to clients.
     bytes: u64,
+    /// From the first byte of the request to the last of the answer, as clients see it.
     latency_ms: Option<OverviewLatency>,
+    /// From the last of the request being sent to the app until its response head.
     upstream_latency_ms: Option<OverviewLatency>,
+    /// Of the time of all requests, what the app took until its response head.
+    #[schema(minimum = 0, maximum = 100)]
     upstream_share_percent: Option<f64>,
+    /// Those that took at least as long as `profile.slow` says.
     slow_requests: u64,
+    #[schema(minimum = 0, maximum = 100)]
     slow_rate_percent: Option<f64>,
+    /// Of the requests that the cache looked at, those that it answered.
+    #[schema(minimum = 0, maximum = 100)]
     cache_hit_rate_percent: Option<f64>,
+    /// How many endpoints there are.
     endpoints: usize,
     saturation: Saturation,
 }
 
 /// Durations of all endpoints together; the minimum and the deviation say nothing there.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct OverviewLatency {
     avg: f64,
     p50: f64,
@@ -55,7 +77,7 @@ struct OverviewLatency {
 }
 
 /// How much the app can do at once.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Saturation {
     /// Answers that this is told from, of the last one to two hours.
     requests: u64,
@@ -63,10 +85,12 @@ struct Saturation {
     most_in_flight: u32,
     /// How many it serves at once; `null` while that was not seen.
     serves_at_once: Option<u32>,
+    /// How long the app took, waiting for a turn included: 95 of 100 took no longer.
     p95_ms: Option<f64>,
     /// The same while nobody has to wait for others.
     unqueued_p95_ms: Option<f64>,
     /// Which share of the p95 is waiting for others.
+    #[schema(minimum = 0, maximum = 100)]
     queueing_share_of_p95_percent: Option<f64>,
 }
 
@@ -173,7 +197,7 @@ pub(super) struct Page {
 }
 
 /// The slowest endpoints, and the slowest single requests.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Slowest {
     #[serde(flatten)]
     window: WindowView,
@@ -185,35 +209,47 @@ pub(super) struct Slowest {
 }
 
 /// One endpoint.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Endpoint {
+    /// One of the nine standard ones, or `_OTHER`.
     method: &'static str,
+    /// The template that paths are folded into, `_unmatched` for what the app does not know, `_other` for the rest.
     endpoint: String,
     requests: u64,
+    #[schema(minimum = 0)]
     requests_per_second: f64,
+    /// Those answered with a status of 500 or above.
     errors: u64,
+    /// Those that were cut short; they are in no duration.
     aborted: u64,
+    /// Tunnels and streams of events; they are in no duration.
     streamed: u64,
+    /// Bytes of bodies sent to clients.
     bytes: u64,
     /// Of the time of all endpoints together.
+    #[schema(minimum = 0, maximum = 100)]
     time_share_percent: Option<f64>,
+    /// As clients see it.
     latency_ms: Option<Latency>,
+    /// What the app took until its response head.
     upstream_latency_ms: Option<Latency>,
+    #[schema(minimum = 0, maximum = 100)]
     upstream_share_percent: Option<f64>,
+    #[schema(minimum = 0, maximum = 100)]
     cache_hit_rate_percent: Option<f64>,
     /// `null` while no database queries are seen.
     queries_per_request: Option<QueriesPerRequest>,
 }
 
 /// Database queries per request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct QueriesPerRequest {
     avg: f64,
     max: u64,
 }
 
 /// Durations of one endpoint.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Latency {
     min: f64,
     avg: f64,
@@ -225,12 +261,13 @@ struct Latency {
 }
 
 /// One request with where its time went.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct SlowRequest {
     method: &'static str,
     endpoint: String,
     /// Only where `profile.keep_paths` says so.
     path: Option<String>,
+    #[schema(minimum = 100, maximum = 999)]
     status: u16,
     /// When it ended, in seconds since 1970.
     ended_seconds: f64,
@@ -238,20 +275,29 @@ struct SlowRequest {
     breakdown_ms: Breakdown,
     /// Requests that the app had when this one came to it; `null` where it was not asked.
     in_flight: Option<u32>,
+    /// How it was answered.
+    #[schema(schema_with = words::outcome)]
     cache: &'static str,
+    /// Bytes of the body sent.
     bytes: u64,
+    /// Of the request's `traceparent`.
     trace_id: Option<String>,
     /// `null` while no database queries are seen.
     queries: Option<u64>,
 }
 
 /// The parts of a request's duration, which add up to it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Breakdown {
+    /// Waiting for a turn at the app.
     queue: f64,
+    /// Until there was a connection to the app.
     connect: f64,
+    /// From the last of the request being sent to the app until its response head.
     first_byte: f64,
+    /// Coding the body for this request.
     compression: f64,
+    /// All the rest: head and body on their ways, and waiting for what another request fetches.
     body: f64,
 }
 

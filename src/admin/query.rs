@@ -11,7 +11,7 @@ use crate::{
     units,
 };
 
-const LIMIT_DEFAULT: usize = 10;
+pub(super) const LIMIT_DEFAULT: usize = 10;
 const LIMIT_MAX: usize = 100;
 const OFFSET_MAX: usize = 1_000_000;
 const TTL_DEFAULT: Duration = Duration::from_secs(300);
@@ -59,19 +59,24 @@ impl Parameters {
 
     /// Which part of a list is wanted.
     pub(super) fn page(&self) -> Result<Page, String> {
-        let Some(given) = self.value("offset") else { return Ok(Page { limit: self.limit()?, offset: 0 }) };
-        let offset = given.parse().ok().filter(|offset| *offset <= OFFSET_MAX);
-        let offset =
-            offset.ok_or_else(|| format!("offset = {given:?}: expected a whole number from 0 to {OFFSET_MAX}"))?;
-        Ok(Page { limit: self.limit()?, offset })
+        Ok(Page { limit: self.limit()?, offset: self.offset()? })
     }
 
     /// How many rows are wanted.
-    fn limit(&self) -> Result<usize, String> {
+    pub(super) fn limit(&self) -> Result<usize, String> {
         let Some(given) = self.value("limit") else { return Ok(LIMIT_DEFAULT) };
         match given.parse() {
             Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
             _ => Err(format!("limit = {given:?}: expected a whole number from 1 to {LIMIT_MAX}")),
+        }
+    }
+
+    /// How many rows are left out before those that are wanted.
+    pub(super) fn offset(&self) -> Result<usize, String> {
+        let Some(given) = self.value("offset") else { return Ok(0) };
+        match given.parse() {
+            Ok(offset) if (0..=OFFSET_MAX).contains(&offset) => Ok(offset),
+            _ => Err(format!("offset = {given:?}: expected a whole number from 0 to {OFFSET_MAX}")),
         }
     }
 

@@ -11,15 +11,18 @@ use axum::{
 use super::{
     api,
     body::Intake,
-    clear, compression, entries, explain,
+    clear, compression, dashboard, entries, explain,
     guard::{self, Guard},
-    health,
+    health, insights,
     limit::Limit,
-    metrics,
+    metrics, openapi, query_stats,
+    stream::{self, Streams},
+    tasks,
 };
 use crate::state::State;
 
-/// Every endpoint of the admin port. What is not here is a 404, another method a 405.
+/// Every endpoint of the admin port. What is not here is a 404, another method a 405. A path has several rows where its
+/// methods have limits of their own.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         path: "/livez",
@@ -119,6 +122,76 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         limit: limited("profile-slowest", 50),
         handler: || get(api::slowest),
     },
+    Endpoint {
+        path: "/performance/profile/insights",
+        methods: &[Method::GET],
+        access: Access::Operator,
+        limit: limited("profile-insights", 30),
+        handler: || get(insights::insights),
+    },
+    Endpoint {
+        path: "/performance/query/optimization",
+        methods: &[Method::GET],
+        access: Access::Operator,
+        limit: limited("query-optimization", 30),
+        handler: || get(query_stats::optimization),
+    },
+    Endpoint {
+        path: "/performance/query/record",
+        methods: &[Method::POST],
+        access: Access::Operator,
+        limit: limited("query-record", 6000),
+        handler: || post(query_stats::record),
+    },
+    Endpoint {
+        path: "/performance/tasks",
+        methods: &[Method::GET],
+        access: Access::Operator,
+        limit: limited("tasks", 50),
+        handler: || get(tasks::list),
+    },
+    Endpoint {
+        path: "/performance/tasks",
+        methods: &[Method::POST],
+        access: Access::Operator,
+        limit: limited("tasks-begin", 20),
+        handler: || post(tasks::begin),
+    },
+    Endpoint {
+        path: "/performance/tasks/{id}",
+        methods: &[Method::GET],
+        access: Access::Operator,
+        limit: limited("task", 100),
+        handler: || get(tasks::one),
+    },
+    Endpoint {
+        path: "/performance/tasks/{id}",
+        methods: &[Method::DELETE],
+        access: Access::Operator,
+        limit: limited("task-cancel", 20),
+        handler: || delete(tasks::one),
+    },
+    Endpoint {
+        path: "/performance/dashboard",
+        methods: &[Method::GET],
+        access: Access::Operator,
+        limit: limited("dashboard", 30),
+        handler: || get(dashboard::dashboard),
+    },
+    Endpoint {
+        path: "/performance/stream",
+        methods: &[Method::GET],
+        access: Access::Operator,
+        limit: limited("stream", 30),
+        handler: || get(stream::stream),
+    },
+    Endpoint {
+        path: "/openapi.json",
+        methods: &[Method::GET],
+        access: Access::Operator,
+        limit: None,
+        handler: || get(openapi::openapi),
+    },
 ];
 
 /// One endpoint: where it is, who may ask it what, and how often.
@@ -178,6 +251,7 @@ fn endpoints(state: &Arc<State>, served: impl Fn(Access) -> bool) -> Router {
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)
         .layer(Extension(intake))
+        .layer(Extension(Arc::new(Streams::new())))
         .with_state(state.clone())
 }
 
@@ -194,10 +268,11 @@ mod tests {
     #[tokio::test]
     async fn every_endpoint_takes_the_methods_that_the_table_names() {
         for endpoint in ENDPOINTS {
-            let path = endpoint.path.replace("{*key}", "a/b");
+            let path = endpoint.path.replace("{*key}", "a/b").replace("{id}", "a");
             let answer = Exchange::of("PATCH", &path).with(&empty_state()).await;
             assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path} {answer:?}");
-            let with_head = endpoint.methods.iter().flat_map(|method| match *method {
+            let of_path = ENDPOINTS.iter().filter(|other| other.path == endpoint.path);
+            let with_head = of_path.flat_map(|endpoint| endpoint.methods).flat_map(|method| match *method {
                 Method::GET => vec!["GET", "HEAD"],
                 ref other => vec![other.as_str()],
             });

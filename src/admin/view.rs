@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
+use super::openapi::words;
 use crate::cache::{self, Outcome, keyed};
 
 /// Numbers by name, shown as an object in this order.
@@ -29,40 +31,57 @@ impl Serialize for Counts {
 }
 
 /// What the cache did since the start, and what it holds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CacheStats {
     #[serde(flatten)]
     requests: CacheRequests,
+    /// Stored responses.
     entries: u64,
+    /// As many there may be.
     max_entries: u64,
+    /// Bytes that they take, with keys, heads, codings and bookkeeping.
     bytes: u64,
+    /// As many there may be.
     max_bytes: u64,
+    #[schema(schema_with = words::evictions)]
     evictions: Counts,
     stores: Stores,
+    #[schema(schema_with = words::bypasses)]
     bypasses: Counts,
+    #[schema(schema_with = words::purges)]
     purges: BTreeMap<&'static str, Counts>,
+    /// The figures of each route of the configuration, by its name.
     routes: BTreeMap<String, CacheRoute>,
     keyed: Keyed,
 }
 
-/// Requests by how they were answered.
-#[derive(Debug, Serialize)]
+/// Requests by how they were answered. Each counts once, so that shares add up.
+#[derive(Debug, Serialize, ToSchema)]
 struct CacheRequests {
+    /// From the store, fresh.
     hits: u64,
+    /// From the origin.
     misses: u64,
+    /// From the store, after its time, as the rules for stale answers allow.
     stale: u64,
+    /// From the store, after the origin confirmed it.
     revalidated: u64,
+    /// From the origin, since the cache must not take part.
     bypassed: u64,
+    /// From another request's fetch.
     collapsed: u64,
+    /// Share of the requests that the cache took part in which it answered, to two decimals; `null` before the first.
+    #[schema(minimum = 0, maximum = 100)]
     hit_rate_percent: Option<f64>,
 }
 
 /// What the cache did with the requests of one route; reasons that never were are left out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct CacheRoute {
     #[serde(flatten)]
     requests: CacheRequests,
-    stores: Stores,
+    stores: RouteStores,
+    #[schema(schema_with = words::some_bypasses)]
     bypasses: Counts,
 }
 
@@ -85,16 +104,36 @@ impl From<&cache::Figures> for CacheRoute {
         let rejected = Counts::of(&figures.skips, cache::Skip::name).that_were();
         Self {
             requests: figures.into(),
-            stores: Stores { stored: figures.stored, rejected },
+            stores: RouteStores { stored: figures.stored, rejected },
             bypasses: Counts::of(&figures.bypasses, cache::Bypass::name).that_were(),
         }
     }
 }
 
-/// Responses that were stored, and those that were not, by reason.
-#[derive(Debug, Serialize)]
+/// Responses that were stored, and those that were not.
+#[derive(Debug, Serialize, ToSchema)]
 struct Stores {
+    /// How many were stored.
     stored: u64,
+    #[schema(schema_with = words::rejections)]
+    rejected: Counts,
+}
+
+/// The same of one route; reasons that never were are left out.
+#[derive(Debug, Serialize, ToSchema)]
+struct RouteStores {
+    /// How many were stored.
+    stored: u64,
+    #[schema(schema_with = words::some_rejections)]
+    rejected: Counts,
+}
+
+/// The same of the app's own values.
+#[derive(Debug, Serialize, ToSchema)]
+struct KeyedStores {
+    /// How many were stored.
+    stored: u64,
+    #[schema(schema_with = words::keyed_rejections)]
     rejected: Counts,
 }
 
@@ -124,17 +163,26 @@ impl CacheStats {
 }
 
 /// What the keyed cache did since the start, and what it holds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Keyed {
+    /// GETs that found a value.
     hits: u64,
+    /// GETs that found none.
     misses: u64,
+    /// Share of the GETs that found a value, to two decimals; `null` before the first.
+    #[schema(minimum = 0, maximum = 100)]
     hit_rate_percent: Option<f64>,
+    /// Stored values.
     entries: u64,
+    /// As many there may be.
     max_entries: u64,
+    /// Bytes that they take, with keys, tags and bookkeeping.
     bytes: u64,
+    /// As many there may be.
     max_bytes: u64,
+    #[schema(schema_with = words::evictions)]
     evictions: Counts,
-    stores: Stores,
+    stores: KeyedStores,
 }
 
 impl From<&keyed::Snapshot> for Keyed {
@@ -148,17 +196,25 @@ impl From<&keyed::Snapshot> for Keyed {
             bytes: snapshot.bytes,
             max_bytes: snapshot.max_bytes,
             evictions: Counts::of(&snapshot.evictions, cache::Evicted::name),
-            stores: Stores { stored: snapshot.stored, rejected: Counts::of(&snapshot.rejected, cache::Skip::name) },
+            stores: KeyedStores {
+                stored: snapshot.stored,
+                rejected: Counts::of(&snapshot.rejected, cache::Skip::name),
+            },
         }
     }
 }
 
 /// What was removed from the keyed cache.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Cleared {
+    /// Values that were meant.
     matched: u64,
+    /// Of them, those that were removed.
     cleared: u64,
+    /// Bytes that they took.
     bytes: u64,
+    /// Milliseconds that it took, to the microsecond.
+    #[schema(minimum = 0)]
     took_ms: f64,
 }
 
@@ -170,13 +226,20 @@ impl Cleared {
 }
 
 /// What a purge did, or would do.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Purged {
+    #[schema(schema_with = words::mode)]
     mode: &'static str,
+    /// Nothing was purged: the figures say what would have been.
     dry_run: bool,
+    /// Stored responses that were meant.
     matched: u64,
+    /// Of them, those that were dropped.
     cleared: u64,
+    /// Bytes that those took.
     bytes: u64,
+    /// Milliseconds that it took, to the microsecond.
+    #[schema(minimum = 0)]
     took_ms: f64,
 }
 

@@ -1,6 +1,7 @@
 //! In which form a client would get a stored response.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     cache::Entry,
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// A coding that was made of a stored body.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Made {
     coding: &'static str,
     /// Bytes of the coded body; `null` where it came out no smaller, so that the body is sent as it is.
@@ -32,7 +33,7 @@ impl Made {
 
 /// In which form a client would get a stored response, were it used. A coding that is not made yet is made for the first
 /// who takes it, and shows only then whether it makes the body smaller.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub(super) struct WouldSend {
     /// `coded` here, `as-is`, or `decoded`: without the app's coding.
     form: &'static str,

@@ -1,0 +1,309 @@
+//! Every operation, in the order of the table of endpoints.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use utoipa::openapi::{
+    ArrayBuilder, ObjectBuilder, OneOfBuilder, Ref, Required, Type,
+    path::ParameterBuilder,
+    schema::{AdditionalProperties, Schema},
+};
+
+use super::told::{Told, example, field, flag, in_path, number, one_of, query, text, word};
+use crate::admin::{
+    clear::Wish,
+    compression::CompressionStats,
+    dashboard::Dashboard,
+    explain::Explanation,
+    insights::Insights,
+    profile::{By, Overview, Slowest},
+    query_stats::{Queries, Received, Record, SEVERITIES},
+    tasks::{NewTask, STATUSES, Tasks},
+    view::{CacheStats, Cleared, Purged},
+};
+use crate::profile::Window;
+
+fn get(path: &'static str, id: &'static str, summary: &'static str) -> Told {
+    Told::new(Method::GET, path, id, summary)
+}
+
+fn post(path: &'static str, id: &'static str, summary: &'static str) -> Told {
+    Told::new(Method::POST, path, id, summary)
+}
+
+fn delete(path: &'static str, id: &'static str, summary: &'static str) -> Told {
+    Told::new(Method::DELETE, path, id, summary)
+}
+
+pub(super) fn all() -> Vec<Told> {
+    let mut all = health();
+    all.extend(cache());
+    all.extend(entries());
+    all.extend(figures());
+    all.extend(queries_and_tasks());
+    all.extend(overview());
+    all
+}
+
+fn health() -> Vec<Told> {
+    let plain = "text/plain; charset=utf-8";
+    let verbose = || flag("verbose", "Whatever its value: every check has a line of its own.");
+    let live = |path, id| get(path, id, "The process can answer.").takes(verbose()).text(200, "It can.", plain, "ok\n");
+    let ready = |path, id| {
+        let told = get(path, id, "The process wants traffic.").takes(verbose()).text(200, "It does.", plain, "ok\n");
+        told.text(503, "It is stopping.", plain, "draining\n")
+    };
+    vec![
+        live("/livez", "livez"),
+        live("/healthz", "healthz"),
+        live("/live", "live"),
+        ready("/readyz", "readyz"),
+        ready("/ready", "ready"),
+        get("/metrics", "metrics", "Everything for Prometheus.").text(
+            200,
+            "Metrics in the text format 0.0.4.",
+            "text/plain; version=0.0.4; charset=utf-8",
+            "pacecar_cache_requests_total{result=\"hit\"} 2\n",
+        ),
+    ]
+}
+
+fn cache() -> Vec<Told> {
+    let url = text().pattern(Some("^https?://[A-Za-z0-9.-]+(:[0-9]{1,4})?(/[!-~]*)?$"));
+    let header = text().pattern(Some(
+        "^(?!(?i:host|content-length|transfer-encoding|expect|upgrade|connection):)[A-Za-z0-9-]+: [ -~]*$",
+    ));
+    vec![
+        get("/performance/cache/stats", "cacheStats", "What the cache did since the start, and what it holds.")
+            .json::<CacheStats>(200, "The figures.", example!("cache_stats")),
+        post(
+            "/performance/cache/clear",
+            "clearCache",
+            "Purges what is named: one of urls, tags, prefix and pattern, or everything.",
+        )
+        .takes_json::<Wish>(
+            "What is meant; nothing at all is everything.",
+            Required::False,
+            example!("cache_clear.request"),
+        )
+        .json::<Purged>(200, "What was purged.", example!("cache_clear"))
+        .problems(&[408, 413, 503]),
+        get("/performance/cache/explain", "explain", "Why a request is answered as it is.")
+            .takes(
+                query(
+                    "url",
+                    "The URL of the request, or its path where a header field names the host.",
+                    url,
+                    "http://shop.example/p/7",
+                )
+                .required(Required::True),
+            )
+            .takes(query(
+                "header",
+                "A header field of the request; up to 100 of them.",
+                ArrayBuilder::new().items(header).max_items(Some(100)),
+                json!(["Accept-Encoding: br"]),
+            ))
+            .json::<Explanation>(200, "The decision, and what is stored.", example!("cache_explain")),
+    ]
+}
+
+fn entries() -> Vec<Told> {
+    let path = "/performance/cache/entries/{key}";
+    let key = || {
+        in_path(
+            "key",
+            "At most 1024 bytes, percent-encoded; slashes may stand as they are.",
+            text().min_length(Some(1)).max_length(Some(1024)),
+            "user:1",
+        )
+    };
+    let preconditions = |told: Told| {
+        told.takes(field("If-Match", "Only where the value has one of these entity tags (RFC 9110 §13.1.1).", "*"))
+            .takes(field(
+                "If-None-Match",
+                "Only where the value has none of these entity tags (RFC 9110 §13.1.2).",
+                "\"x\"",
+            ))
+    };
+    let name = || text().min_length(Some(1)).max_length(Some(1024));
+    let selection = ObjectBuilder::new()
+        .property("prefix", name().description(Some("The beginning of the keys.")))
+        .property(
+            "pattern",
+            name().description(Some("A regular expression (of the crate `regex`) that finds something in the keys.")),
+        )
+        .property("tag", name().pattern(Some(TAG)).description(Some("A tag of the values.")))
+        .min_properties(Some(1))
+        .max_properties(Some(1))
+        .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
+    let bytes = || ObjectBuilder::new();
+    vec![
+        delete(
+            "/performance/cache/entries",
+            "clearEntries",
+            "Removes the app's own values with a prefix, a pattern or a tag.",
+        )
+        .takes(one_of("which", "Exactly one of `prefix`, `pattern` and `tag`.", selection, json!({"prefix": "user:"})))
+        .json::<Cleared>(200, "What was removed.", example!("entries_clear")),
+        preconditions(get(path, "getEntry", "A value of the app's own.").takes(key()))
+            .content(200, "The value, with the type that it was put with.", "*/*", bytes(), json!("Ada"))
+            .with_fields(&["ETag", "Age", "Cache-Status"])
+            .empty(304, "The client has it already.")
+            .with_fields(&["ETag", "Age", "Cache-Status"])
+            .problems(&[404, 412]),
+        preconditions(Told::new(Method::PUT, path, "putEntry", "Stores a value of the app's own.").takes(key()))
+            .takes(query(
+                "ttl",
+                "How long it may be used, from 1 s to 30 d.",
+                text().pattern(Some(TTL)).default(Some("5m".into())),
+                "1m",
+            ))
+            .takes(query(
+                "tags",
+                "Words that it can be removed by, with commas between them; at most 32 of at most 128 bytes.",
+                text().pattern(Some(TAGS)),
+                "users,admins",
+            ))
+            .takes_body(
+                "The value, of any type; without a content coding.",
+                Required::False,
+                "*/*",
+                bytes(),
+                json!("Ada"),
+            )
+            .empty(201, "It is stored.")
+            .with_fields(&["ETag"])
+            .empty(204, "It is stored in the place of another.")
+            .with_fields(&["ETag"])
+            .problems(&[404, 408, 412, 413, 415, 503]),
+        preconditions(delete(path, "deleteEntry", "Removes a value of the app's own.").takes(key()))
+            .empty(204, "It is gone.")
+            .problems(&[404, 412]),
+    ]
+}
+
+/// A tag: no white space, no control characters and no comma.
+const TAG: &str = "^[!-+\\--~]{1,128}$";
+const TAGS: &str = "^([!-+\\--~]{1,128}(,[!-+\\--~]{1,128}){0,31})?$";
+/// Durations from 1 s to 30 d; not all of them.
+const TTL: &str = "^([1-9]|[12][0-9]|30)d$|^[1-9][0-9]?h$|^[1-9][0-9]{0,3}[ms]$|^[1-9][0-9]{3,6}ms$";
+
+fn figures() -> Vec<Told> {
+    vec![
+        get("/performance/compression/stats", "compressionStats", "What coding did since the start, and what it cost.")
+            .json::<CompressionStats>(200, "The figures.", example!("compression_stats")),
+        get("/performance/profile/overview", "profileOverview", "All endpoints of the app together.")
+            .takes(window())
+            .json::<Overview>(200, "The figures.", example!("profile_overview")),
+        get(
+            "/performance/profile/slowest",
+            "profileSlowest",
+            "The slowest endpoints, and the slowest single requests.",
+        )
+        .takes(window())
+        .takes(query("limit", "So many of each at most.", number(1, 100, 10), 10))
+        .takes(query("offset", "After so many of each.", number(0, 1_000_000, 0), 0))
+        .takes(query(
+            "by",
+            "What endpoints are ordered by.",
+            word(By::ALL.map(|(name, _)| name)).default(Some("p95".into())),
+            "p95",
+        ))
+        .json::<Slowest>(200, "The endpoints and requests.", example!("profile_slowest")),
+        get("/performance/profile/insights", "insights", "What should be done, most urgent first.").json::<Insights>(
+            200,
+            "The findings.",
+            example!("profile_insights"),
+        ),
+    ]
+}
+
+fn window() -> ParameterBuilder {
+    let names = word(Window::ALL.map(|(name, _)| name)).default(Some(Window::default().name().into()));
+    query("window", "How far back the figures go.", names, "1h")
+}
+
+fn queries_and_tasks() -> Vec<Told> {
+    let record = Ref::from_schema_name("Record");
+    let records = ArrayBuilder::new().items(record.clone()).max_items(Some(1000));
+    let id = || in_path("id", "The id of the task.", text().min_length(Some(1)).max_length(Some(64)), "7");
+    vec![
+        get(
+            "/performance/query/optimization",
+            "queryOptimization",
+            "What the app's queries were, and what would make them faster.",
+        )
+        .takes(query(
+            "window",
+            "What the figures are of: so long until now, from 1 m to 1 d.",
+            text().pattern(Some(WINDOW)).default(Some("1h".into())),
+            "1h",
+        ))
+        .takes(query("limit", "So many queries and recommendations at most.", number(1, 100, 10), 10))
+        .takes(query("severity", "Only recommendations that are so grave.", word(SEVERITIES), "high"))
+        .takes(query(
+            "endpoint",
+            "Only queries of this endpoint.",
+            text().min_length(Some(1)).max_length(Some(1024)),
+            "/orders",
+        ))
+        .json::<Queries>(200, "The figures.", example!("query_optimization")),
+        post(
+            "/performance/query/record",
+            "recordQueries",
+            "Takes executions of queries: all of them, or none where one is wrong.",
+        )
+        .takes_body(
+            "One execution, or a list of at most 1000; at most 1 MiB.",
+            Required::True,
+            "application/json",
+            OneOfBuilder::new().item(record).item(records),
+            example!("query_record.request"),
+        )
+        .with_request::<Record>()
+        .json::<Received>(202, "They are right.", example!("query_record"))
+        .problems(&[408, 413, 503]),
+        get("/performance/tasks", "tasks", "Work in the background, the newest first.")
+            .takes(query("status", "Only tasks that are this.", word(STATUSES), "running"))
+            .takes(query("limit", "So many at most.", number(1, 100, 10), 10))
+            .takes(query("offset", "So many are left out before them.", number(0, 1_000_000, 0), 0))
+            .json::<Tasks>(200, "The tasks.", example!("tasks")),
+        post("/performance/tasks", "beginTask", "Begins a task.")
+            .takes_json::<NewTask>("The task; at most 64 KiB.", Required::True, example!("tasks.request"))
+            .problems(&[408, 413, 503]),
+        get("/performance/tasks/{id}", "task", "One task.").takes(id()).problems(&[404]),
+        delete("/performance/tasks/{id}", "cancelTask", "Cancels a task.").takes(id()).problems(&[404]),
+    ]
+}
+
+/// Durations from 1 m to 1 d; not all of them.
+const WINDOW: &str = "^1d$|^([1-9]|1[0-9]|2[0-4])h$|^[1-9][0-9]{0,2}m$|^[1-9][0-9]{2,3}s$";
+
+fn overview() -> Vec<Told> {
+    let event = "event: figures\nid: 1\nretry: 2000\ndata: ";
+    let figures: Value = example!("dashboard");
+    vec![
+        get("/performance/dashboard", "dashboard", "Everything at once, and whether it is well.")
+            .takes(window())
+            .json::<Dashboard>(200, "The figures.", example!("dashboard")),
+        get(
+            "/performance/stream",
+            "stream",
+            "The dashboard once a second, as server-sent events. Counted when it begins.",
+        )
+        .text(
+            200,
+            "Events, each with the dashboard as its data, until the sidecar stops.",
+            "text/event-stream",
+            &format!("{event}{figures}\n\n"),
+        )
+        .problems(&[503]),
+        get("/openapi.json", "openapi", "This description.").content(
+            200,
+            "OpenAPI 3.1.",
+            "application/json",
+            ObjectBuilder::new().schema_type(Type::Object),
+            json!({"openapi": "3.1.0"}),
+        ),
+    ]
+}

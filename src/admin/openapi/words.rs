@@ -1,0 +1,132 @@
+//! The schemas of words that are fixed: objects that have a number for each, and strings that are one of them.
+//!
+//! They are made of the same lists as the figures, so that a new word is in the description as soon as it is counted.
+
+use utoipa::{
+    PartialSchema,
+    openapi::{
+        Array, Object, ObjectBuilder, Ref, Schema, Type,
+        schema::{AdditionalProperties, ArrayBuilder, SchemaType},
+    },
+};
+
+use crate::{
+    cache::{self, purge},
+    compress,
+    header::coding::Coding,
+    profile::Window,
+};
+
+pub(in crate::admin) fn evictions() -> Object {
+    each(cache::Evicted::ALL, cache::Evicted::name, "What left the store, by reason.")
+}
+
+pub(in crate::admin) fn bypasses() -> Object {
+    each(cache::Bypass::ALL, cache::Bypass::name, "Requests that the cache took no part in, by reason.")
+}
+
+pub(in crate::admin) fn some_bypasses() -> Object {
+    let what = "Requests that the cache took no part in, by reason; reasons that never were are left out.";
+    some(cache::Bypass::ALL, cache::Bypass::name, what).build()
+}
+
+pub(in crate::admin) fn rejections() -> Object {
+    each(cache::Skip::ALL, cache::Skip::name, "Responses that were not stored, by reason.")
+}
+
+pub(in crate::admin) fn some_rejections() -> Object {
+    let what = "Responses that were not stored, by reason; reasons that never were are left out.";
+    some(cache::Skip::ALL, cache::Skip::name, what).build()
+}
+
+pub(in crate::admin) fn keyed_rejections() -> Object {
+    let words = [cache::Skip::TooLarge, cache::Skip::NoRoom];
+    each(&words, cache::Skip::name, "Values that were not stored, by reason.")
+}
+
+pub(in crate::admin) fn purges() -> Object {
+    let of_mode = || each(purge::Kind::ALL, purge::Kind::name, "Stored responses by what the purge named.");
+    purge::Mode::ALL
+        .iter()
+        .fold(ObjectBuilder::new(), |object, mode| object.property(mode.name(), of_mode()).required(mode.name()))
+        .description(Some("Stored responses that were purged, by mode."))
+        .build()
+}
+
+pub(in crate::admin) fn uncoded() -> Object {
+    each(&compress::Skip::ALL, compress::Skip::name, "Responses sent as the app made them, by reason.")
+}
+
+pub(in crate::admin) fn by_coding() -> Object {
+    named(&Coding::ALL, Coding::name, "OfCoding", "The same figures by coding.")
+}
+
+pub(in crate::admin) fn by_type() -> Object {
+    let kinds = compress::stats::Kind::ALL;
+    named(&kinds, compress::stats::Kind::name, "OfType", "The same figures by kind of content.")
+}
+
+pub(in crate::admin) fn mode() -> Object {
+    let what =
+        "`hard` drops what is meant. `soft` has it stale from now on, so that it is used only where stale may be.";
+    one_of(purge::Mode::ALL, purge::Mode::name, what)
+}
+
+/// A list of which nothing is there yet.
+pub(in crate::admin) fn nothing_yet() -> Array {
+    let items = ObjectBuilder::new().schema_type(Type::Object);
+    ArrayBuilder::new().items(items).description(Some("Empty in this version.")).build()
+}
+
+pub(in crate::admin) fn attribution() -> Object {
+    nullable("Shares of the queries by how it is known which request they belong to; `null` without queries.")
+}
+
+pub(in crate::admin) fn timing() -> Object {
+    nullable("How many milliseconds queries took; `null` without queries.")
+}
+
+pub(in crate::admin) fn ledger() -> Object {
+    nullable("What the sidecar saved, and what it cost; `null` in this version.")
+}
+
+pub(in crate::admin) fn window() -> Object {
+    let names = Window::ALL.map(|(_, window)| window);
+    one_of(&names, Window::name, "How far back the figures go.")
+}
+
+pub(in crate::admin) fn outcome() -> Object {
+    one_of(cache::Outcome::ALL, cache::Outcome::name, "How a request was answered.")
+}
+
+/// An object that may be missing.
+fn nullable(what: &str) -> Object {
+    let types = SchemaType::from_iter([Type::Object, Type::Null]);
+    ObjectBuilder::new().schema_type(types).description(Some(what)).build()
+}
+
+/// An object that has a number for each of these words.
+fn each<T: Copy>(words: &[T], name: fn(T) -> &'static str, what: &str) -> Object {
+    words.iter().fold(some(words, name, what), |object, word| object.required(name(*word))).build()
+}
+
+/// An object that has a number for some of these words and for no others.
+fn some<T: Copy>(words: &[T], name: fn(T) -> &'static str, what: &str) -> ObjectBuilder {
+    let no_others = ObjectBuilder::new().additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
+    let object = words.iter().fold(no_others, |object, word| object.property(name(*word), u64::schema()));
+    object.description(Some(what))
+}
+
+/// An object that has figures of this schema for each of these words.
+fn named<T: Copy>(words: &[T], name: fn(T) -> &'static str, schema: &str, what: &str) -> Object {
+    let with = |object: ObjectBuilder, word: &T| {
+        object.property(name(*word), Ref::from_schema_name(schema)).required(name(*word))
+    };
+    words.iter().fold(ObjectBuilder::new().description(Some(what)), with).build()
+}
+
+/// A string that is one of these words.
+fn one_of<T: Copy>(words: &[T], name: fn(T) -> &'static str, what: &str) -> Object {
+    let names = words.iter().map(|word| name(*word));
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).description(Some(what)).build()
+}
