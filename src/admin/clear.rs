@@ -48,7 +48,8 @@ pub(super) async fn clear(
 ) -> Result<Json<Purged>, Problem> {
     let uri = request.uri().clone();
     parameters(&uri, &[])?;
-    let body = intake.receive(request.into_body(), MOST_BYTES).await.map_err(|why| not_received(&uri, why))?;
+    let body =
+        intake.receive(request.into_body(), MOST_BYTES).await.map_err(|why| not_received(&uri, why, "256 KiB"))?;
     let wish = read(&body).map_err(|detail| bad_request(&uri, detail))?;
     let scopes = wish.scopes().map_err(|detail| bad_request(&uri, detail))?;
     let mode = wish.mode().map_err(|detail| bad_request(&uri, detail))?;
@@ -136,9 +137,12 @@ fn pattern(given: &str) -> Result<Scope, String> {
     Pattern::new(given).map(Scope::Pattern).map_err(why)
 }
 
-fn not_received(uri: &Uri, failure: Failure) -> Problem {
+/// `most` is how much would have been received.
+pub(super) fn not_received(uri: &Uri, failure: Failure, most: &str) -> Problem {
     let (status, detail) = match failure {
-        Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "expected at most 256 KiB"),
+        Failure::TooLarge => {
+            return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, uri, format!("expected at most {most}"));
+        }
         Failure::NoRoom => (StatusCode::SERVICE_UNAVAILABLE, "bodies that others send take all the room there is"),
         Failure::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body took too long to come"),
         Failure::Broken => (StatusCode::BAD_REQUEST, "the body did not come to its end"),
