@@ -1,6 +1,7 @@
 //! The admin port: JSON, metrics, health, and the app's own results. It shows everywhere the same snapshots.
 //!
 //! - `router`: the table of endpoints; `api`: one function for each; `query`: parameters; `view`: what the JSON looks like.
+//! - `compare`: two endpoints or times side by side.
 //! - `clear`: purges; `explain`: why a request is answered as it is; `compression`: what coding did.
 //! - `entries`: the app's own results, put, got and deleted; `body`: how bodies are received.
 //! - `query_stats`, `insights`, `tasks`: what is empty as yet; `dashboard`: everything at once; `stream`: the same once a
@@ -19,6 +20,7 @@ mod audit;
 mod auth;
 mod body;
 mod clear;
+mod compare;
 mod compression;
 mod dashboard;
 mod entries;

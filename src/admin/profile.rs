@@ -250,7 +250,7 @@ pub(super) struct QueriesPerRequest {
 
 /// Durations of one endpoint.
 #[derive(Debug, Serialize, ToSchema)]
-struct Latency {
+pub(super) struct Latency {
     min: f64,
     avg: f64,
     p50: f64,
@@ -390,7 +390,7 @@ impl From<&profile::SlowRequest> for SlowRequest {
 }
 
 /// Seconds to the millisecond.
-fn seconds(duration: Duration) -> f64 {
+pub(super) fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e3).round() / 1e3
 }
 

@@ -50,11 +50,7 @@ impl Parameters {
 
     /// Which time is wanted.
     pub(super) fn window(&self) -> Result<Window, String> {
-        let Some(given) = self.value("window") else { return Ok(Window::default()) };
-        Window::ALL.into_iter().find(|(name, _)| *name == given).map(|(_, window)| window).ok_or_else(|| {
-            let names = Window::ALL.map(|(name, _)| name).join(", ");
-            format!("window = {given:?}: expected one of {names}")
-        })
+        self.value("window").map_or(Ok(Window::default()), window)
     }
 
     /// Which part of a list is wanted.
@@ -135,6 +131,14 @@ impl Parameters {
     pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
     }
+}
+
+/// The window of this name.
+pub(super) fn window(given: &str) -> Result<Window, String> {
+    Window::ALL.into_iter().find(|(name, _)| *name == given).map(|(_, window)| window).ok_or_else(|| {
+        let names = Window::ALL.map(|(name, _)| name).join(", ");
+        format!("window = {given:?}: expected one of {names}")
+    })
 }
 
 const TAG_EXPECTED: &str = "1 to 128 bytes long, without white space";

@@ -11,7 +11,7 @@ use axum::{
 use super::{
     api,
     body::Intake,
-    clear, compression, dashboard, entries, explain,
+    clear, compare, compression, dashboard, entries, explain,
     guard::{self, Guard},
     health, insights,
     limit::Limit,
@@ -121,6 +121,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         access: Access::Operator,
         limit: limited("profile-slowest", 50),
         handler: || get(api::slowest),
+    },
+    Endpoint {
+        path: "/performance/profile/compare",
+        methods: &[Method::POST],
+        access: Access::Operator,
+        limit: limited("profile-compare", 30),
+        handler: || post(compare::compare),
     },
     Endpoint {
         path: "/performance/profile/insights",

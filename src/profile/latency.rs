@@ -159,7 +159,22 @@ impl Latency {
 
     /// Precondition: there is a sample, and `percent` is 1 to 100.
     fn percentile(&self, percent: u64) -> Duration {
-        self.at_rank((u128::from(self.count()) * u128::from(percent)).div_ceil(100) as u64)
+        self.at_rank(Self::rank(self.count(), percent))
+    }
+
+    /// Which of so many samples, in their order, is the percentile.
+    pub(super) fn rank(count: u64, percent: u64) -> u64 {
+        (u128::from(count) * u128::from(percent)).div_ceil(100) as u64
+    }
+
+    /// Of each bin, how many samples are in it and below; nothing while there are none.
+    pub(super) fn cumulative(&self) -> Vec<u64> {
+        let mut below = 0u64;
+        let up_to = self.counts.iter().map(|count| {
+            below = below.saturating_add(*count);
+            below
+        });
+        up_to.collect()
     }
 
     /// The sample of this rank, which is 1 for the shortest; where there are fewer, the longest.

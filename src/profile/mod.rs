@@ -8,6 +8,7 @@
 //! - `sample`: what a request tells; `profiler`: the rings; `table`: the bounded table of endpoints.
 //! - `folding` and `names`: what a path is called; `often`: what comes often among very many.
 //! - `figures`: what is counted over some time, made of `latency` (percentiles), which is made of `bins`.
+//! - `compare`: whether one endpoint or time is slower than another.
 //! - `window`: the past of an endpoint in minutes, five minutes and hours; `kept`: as it is written to a file.
 //! - `series`: what is counted since the start, with `histogram` (fixed buckets).
 //! - `slow`: single requests that took long; `saturation`: how many the app serves at once.
@@ -27,6 +28,7 @@
 //! Most apps come nowhere near: an endpoint that is asked once a second takes some 20 KiB.
 
 mod bins;
+mod compare;
 mod figures;
 mod folding;
 mod histogram;
@@ -44,6 +46,7 @@ mod window;
 
 use std::time::Duration;
 
+pub use compare::{By, Change, Comparison, Verdict};
 pub use figures::{Counts, Figures};
 pub use folding::{UNMATCHED, template};
 pub use histogram::{BOUNDS, Histogram};
@@ -51,7 +54,7 @@ pub use kept::Kept;
 pub use latency::{Latency, Summary};
 pub use names::Template;
 pub use profiler::Profiler;
-pub use sample::{Asked, CacheUse, Ending, PATH_BYTES, Path, Sample, TraceId, method_name};
+pub use sample::{Asked, CacheUse, Ending, METHODS, PATH_BYTES, Path, Sample, TraceId, method_name};
 pub use saturation::Saturation;
 pub use series::{STATUSES_PER_ENDPOINT, Series, Statuses};
 pub use slow::{Breakdown, SLOWEST_SHOWN, SlowRequest};

@@ -118,7 +118,7 @@ pub struct Sample {
 }
 
 /// The methods that are told apart: those of RFC 9110 §9.3 and PATCH (RFC 5789), and any other as one.
-pub(super) const METHODS: [&str; 10] =
+pub const METHODS: [&str; 10] =
     ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "_OTHER"];
 
 /// The method's name in figures: a client may send any token, and a label needs a bounded set.

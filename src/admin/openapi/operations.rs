@@ -11,6 +11,7 @@ use utoipa::openapi::{
 use super::told::{Told, example, field, flag, in_path, number, one_of, query, text, word};
 use crate::admin::{
     clear::Wish,
+    compare::{Compared, Question},
     compression::CompressionStats,
     dashboard::Dashboard,
     explain::Explanation,
@@ -210,6 +211,14 @@ fn figures() -> Vec<Told> {
             "p95",
         ))
         .json::<Slowest>(200, "The endpoints and requests.", example!("profile_slowest")),
+        post(
+            "/performance/profile/compare",
+            "compare",
+            "Two endpoints side by side, or one at two times: what changed, how sure that is, and what it amounts to.",
+        )
+        .takes_json::<Question>("The two sides.", Required::True, example!("profile_compare.request"))
+        .json::<Compared>(200, "Both sides, and the change.", example!("profile_compare"))
+        .problems(&[408, 413, 503]),
         get("/performance/profile/insights", "insights", "What should be done, most urgent first.").json::<Insights>(
             200,
             "The findings.",

@@ -14,7 +14,7 @@ use crate::{
     cache::{self, purge},
     compress,
     header::coding::Coding,
-    profile::Window,
+    profile::{METHODS, Verdict, Window},
 };
 
 pub(in crate::admin) fn evictions() -> Object {
@@ -93,6 +93,15 @@ pub(in crate::admin) fn ledger() -> Object {
 pub(in crate::admin) fn window() -> Object {
     let names = Window::ALL.map(|(_, window)| window);
     one_of(&names, Window::name, "How far back the figures go.")
+}
+
+pub(in crate::admin) fn method() -> Object {
+    one_of(&METHODS, |method| method, "A method, or `_OTHER` for one that is not among the nine standard ones.")
+}
+
+pub(in crate::admin) fn verdict() -> Object {
+    let all = [Verdict::Faster, Verdict::Slower, Verdict::Same, Verdict::Unclear, Verdict::TooFew];
+    one_of(&all, Verdict::name, "What the change of the median amounts to, of `b` against `a`.")
 }
 
 pub(in crate::admin) fn outcome() -> Object {
