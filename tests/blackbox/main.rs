@@ -30,6 +30,7 @@ mod keyed;
 mod large;
 mod limits;
 mod load;
+mod openapi;
 mod owners;
 mod poisoning;
 mod queue;
