@@ -119,11 +119,14 @@ fn wish() -> OneOfBuilder {
     let everything = everything.property("dry_run", ObjectBuilder::new().schema_type(Type::Boolean));
     OneOfBuilder::new()
         .item(one("urls", several(url), "URLs, or paths of any host."))
-        .item(one("tags", several(text().pattern(Some("\\S"))), "Words that the app tagged its responses with."))
+        .item(one("tags", several(text().pattern(Some(VISIBLE))), "Words that the app tagged its responses with."))
         .item(one("prefix", prefix, "The beginning of a host and path, or of a path of any host."))
         .item(one("pattern", regex().build().into(), "What a host and path has in it."))
         .item(everything.description(Some("Everything.")))
 }
+
+/// Anything that is no white space, as Unicode has it.
+const VISIBLE: &str = r"[^\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]";
 
 /// A regular expression.
 fn regex() -> ObjectBuilder {
