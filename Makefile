@@ -25,7 +25,7 @@ INSTALL = install() { \
 
 # Real apps and clients for the tests.
 APPS := target/apps
-APPS_INSTALLED := $(foreach app,django express vite clients prometheus,$(APPS)/$(app)/.installed)
+APPS_INSTALLED := $(foreach app,django express vite clients openapi prometheus,$(APPS)/$(app)/.installed)
 
 .PHONY: help run test conformance bench bench-profile build-tools app-tools codec-tools bench-tools
 
@@ -189,8 +189,8 @@ PIP_INSTALL = python3 -m venv $(@D)/venv; $(@D)/venv/bin/pip install --quiet --d
 # No package's own scripts run: none of them needs to.
 NPM_INSTALL = npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
 
-$(APPS)/django/.installed: tests/apps/django/requirements.txt | app-tools
-	@$(call UNCHANGED,Django and its servers)
+$(APPS)/django/.installed $(APPS)/openapi/.installed: $(APPS)/%/.installed: tests/apps/%/requirements.txt | app-tools
+	@$(call UNCHANGED,what stands in $<)
 	$(PIP_INSTALL) -r $<
 	cat $^ >$@
 

@@ -14,6 +14,9 @@ use super::problem::Problem;
 /// How long a client may take to send a body.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Bytes of a body that are received only to be thrown away.
+const MOST_DISCARDED: u64 = 4 << 20;
+
 /// The room that bodies take while they are being received: as many bytes as there are permits.
 #[derive(Debug)]
 pub(super) struct Intake(Semaphore);
@@ -21,7 +24,7 @@ pub(super) struct Intake(Semaphore);
 /// Why a body was not received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// Occurs when it is larger than it may be. One that says so beforehand is not received at all.
+    /// Occurs when it is larger than it may be. One that is much larger, and says so beforehand, is not received at all.
     TooLarge,
     /// Occurs when other bodies take all the room.
     NoRoom,
@@ -58,6 +61,7 @@ impl Intake {
 
     async fn receive_all(&self, body: Body, most: u64) -> Result<Bytes, Failure> {
         if body.size_hint().lower() > most {
+            discard(body).await;
             return Err(Failure::TooLarge);
         }
         let (mut whole, mut pieces) = (Vec::new(), body.into_data_stream());
@@ -65,6 +69,7 @@ impl Intake {
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(|_| Failure::Broken)?;
             if (whole.len() + piece.len()) as u64 > most {
+                discard(Body::from_stream(pieces)).await;
                 return Err(Failure::TooLarge);
             }
             let len = u32::try_from(piece.len()).map_err(|_| Failure::TooLarge)?;
@@ -74,6 +79,23 @@ impl Intake {
         }
         // What is kept must not be larger than it says.
         Ok(whole.into_boxed_slice().into())
+    }
+}
+
+/// Receives what is left of a body and throws it away, unless it is much.
+///
+/// A connection that is closed before everything was read of it is reset, and a client that sends all of its body before
+/// it reads the answer would not be told what is wrong.
+async fn discard(body: Body) {
+    if body.size_hint().lower() > MOST_DISCARDED {
+        return;
+    }
+    let (mut discarded, mut pieces) = (0, body.into_data_stream());
+    while let Some(Ok(piece)) = pieces.next().await {
+        discarded += piece.len() as u64;
+        if discarded > MOST_DISCARDED {
+            return;
+        }
     }
 }
 

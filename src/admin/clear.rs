@@ -7,13 +7,12 @@ use axum::{
     extract::{Request, State},
 };
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
-use utoipa::ToSchema;
 
 use super::{
     api::{Shared, apart, bad_request, parameters},
     body::Intake,
-    openapi::words,
     problem::Problem,
     view::Purged,
 };
@@ -29,25 +28,15 @@ const MOST_NAMED: usize = 1000;
 /// Bytes of a pattern.
 const PATTERN_BYTES: usize = 1024;
 
-/// What is to be purged: exactly one of the four, or, with none, everything.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+/// What is to be purged: exactly one of the four, or, with none, everything. For its schema see `openapi::operations`.
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Wish {
-    /// URLs, or paths of any host.
-    #[schema(min_items = 1, max_items = 1000)]
+struct Wish {
     urls: Option<Vec<String>>,
-    /// Words that responses were tagged with.
-    #[schema(min_items = 1, max_items = 1000)]
     tags: Option<Vec<String>>,
-    /// The beginning of a host and path, or of a path of any host.
-    #[schema(min_length = 1)]
     prefix: Option<String>,
-    /// A regular expression (of the crate `regex`) for host and path; at most 1024 bytes.
-    #[schema(min_length = 1, max_length = 1024)]
     pattern: Option<String>,
-    #[schema(schema_with = words::mode)]
     mode: Option<String>,
-    /// Nothing is purged: the answer says what would be.
     dry_run: bool,
 }
 
@@ -83,12 +72,17 @@ fn read(body: &[u8]) -> Result<Wish, String> {
         return Ok(Wish::default());
     }
     // An object and nothing else: serde takes an array for the fields in their order.
-    let object: Result<serde_json::Map<_, _>, _> = serde_json::from_slice(body);
-    object.and_then(|object| serde_json::from_value(object.into())).map_err(|error| {
+    let expected = |why: String| {
         format!(
-            "{error}: expected a JSON object with urls, tags, prefix or pattern, and mode and dry_run, or {{}} for all"
+            "{why}: expected a JSON object with urls, tags, prefix or pattern, and mode and dry_run, or {{}} for all"
         )
-    })
+    };
+    let object: Map<String, Value> = serde_json::from_slice(body).map_err(|error| expected(error.to_string()))?;
+    // Most often something that was not set by mistake, and must not mean everything.
+    if let Some((name, _)) = object.iter().find(|(_, value)| value.is_null()) {
+        return Err(expected(format!("{name} is null")));
+    }
+    serde_json::from_value(object.into()).map_err(|error| expected(error.to_string()))
 }
 
 impl Wish {
@@ -203,7 +197,9 @@ mod tests {
             let path = "/performance/cache/clear";
             posted(body).await.assert_problem(StatusCode::BAD_REQUEST, "Bad Request", detail, path);
         }
-        for body in ["[]", "{", r#"{"url":"/a"}"#, r#"{"tags":"a"}"#] {
+        for body in
+            ["[]", "{", r#"{"prefix":null}"#, r#"{"tags":null,"mode":"soft"}"#, r#"{"url":"/a"}"#, r#"{"tags":"a"}"#]
+        {
             let answer = posted(body).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
             assert!(answer.body.contains("or {} for all"), "{answer:?}");

@@ -35,6 +35,8 @@ const MOST_RECORDS: usize = 1000;
 const TEXT_BYTES: usize = 64 << 10;
 /// Bytes of a name.
 const NAME_BYTES: usize = 256;
+/// Beyond this, what reads JSON may read another number (RFC 8259 §6).
+const MOST_ROWS: f64 = ((1_u64 << 53) - 1) as f64;
 
 /// What the queries of a window were, and what would make them faster.
 #[derive(Debug, Serialize, ToSchema)]
@@ -182,9 +184,8 @@ pub(super) struct Record {
     #[schema(min_length = 1, max_length = 256)]
     query_id: Option<String>,
     /// Rows that it changed or returned.
-    #[schema(maximum = 9007199254740991_u64)]
-    #[expect(dead_code, reason = "its type is all that is checked, and it is not kept yet")]
-    rows_affected: Option<u64>,
+    #[schema(value_type = Option<u64>, maximum = 9007199254740991_u64)]
+    rows_affected: Option<f64>,
     /// An index was used.
     #[expect(dead_code, reason = "its type is all that is checked, and it is not kept yet")]
     indexed: Option<bool>,
@@ -251,6 +252,10 @@ fn check(record: Value) -> Result<(), String> {
     if !(took.is_finite() && took >= 0.0) {
         return Err(format!("execution_time_ms = {took}: expected 0 or more"));
     }
+    // JSON has one kind of number, and 3.0 is a whole one.
+    if let Some(rows) = record.rows_affected.filter(|rows| rows.fract() != 0.0 || !(0.0..=MOST_ROWS).contains(rows)) {
+        return Err(format!("rows_affected = {rows}: expected a whole number from 0 to {MOST_ROWS}"));
+    }
     record.query_id.map_or(Ok(()), |given| within("query_id", &given, NAME_BYTES))?;
     record.table.map_or(Ok(()), |given| within("table", &given, NAME_BYTES))?;
     match record.traceparent {
@@ -311,7 +316,7 @@ mod tests {
     async fn records_are_counted_and_not_kept() {
         let one = json!({"query_text": "select 1", "execution_time_ms": 0});
         let full = json!({
-            "query_text": "x".repeat(TEXT_BYTES), "execution_time_ms": 12.5, "query_id": "one", "rows_affected": 3,
+            "query_text": "x".repeat(TEXT_BYTES), "execution_time_ms": 12.5, "query_id": "one", "rows_affected": 3.0,
             "indexed": true, "table": "users", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         });
         let nulls = json!({"query_text": "x", "execution_time_ms": 1, "table": null, "traceparent": null});
@@ -352,7 +357,14 @@ mod tests {
             ),
             (with(&format!(r#","query_id":"{long}""#)), "query_id of 257 bytes: expected 1 to 256".into()),
             (with(r#","table":"""#), "table of 0 bytes: expected 1 to 256".into()),
-            (with(r#","rows_affected":-1"#), "invalid value: integer `-1`, expected u64".into()),
+            (
+                with(r#","rows_affected":1.5"#),
+                "rows_affected = 1.5: expected a whole number from 0 to 9007199254740991".into(),
+            ),
+            (
+                with(r#","rows_affected":9007199254740992"#),
+                "rows_affected = 9007199254740992: expected a whole number from 0 to 9007199254740991".into(),
+            ),
             (with(r#","indexed":"yes""#), "invalid type: string \"yes\", expected a boolean".into()),
         ] {
             assert_eq!(read(body.as_bytes()), Err(detail), "{body:.100}");

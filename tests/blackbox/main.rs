@@ -31,6 +31,7 @@ mod large;
 mod limits;
 mod load;
 mod metrics;
+mod openapi;
 mod owners;
 mod poisoning;
 mod queue;

@@ -3,14 +3,14 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 use utoipa::openapi::{
-    ArrayBuilder, ObjectBuilder, OneOfBuilder, Ref, Required, Type,
-    path::ParameterBuilder,
-    schema::{AdditionalProperties, Schema},
+    ArrayBuilder, ObjectBuilder, OneOfBuilder, RefOr, Required, Schema, SchemaFormat, Type, path::ParameterBuilder,
 };
 
-use super::told::{Told, example, field, flag, in_path, number, one_of, query, text, word};
+use super::{
+    told::{Told, closed, example, field, flag, in_path, number, one_of, query, schema_of, text, word},
+    words,
+};
 use crate::admin::{
-    clear::Wish,
     compare::{Compared, Question},
     compression::CompressionStats,
     dashboard::Dashboard,
@@ -69,7 +69,7 @@ fn health() -> Vec<Told> {
 }
 
 fn cache() -> Vec<Told> {
-    let url = text().pattern(Some("^https?://[A-Za-z0-9.-]+(:[0-9]{1,4})?(/[!-~]*)?$"));
+    let url = text().pattern(Some(format!("^{ORIGIN}(/{TARGET})?$")));
     let header = text().pattern(Some(
         "^(?!(?i:host|content-length|transfer-encoding|expect|upgrade|connection):)[A-Za-z0-9-]+: [ -~]*$",
     ));
@@ -81,9 +81,10 @@ fn cache() -> Vec<Told> {
             "clearCache",
             "Purges what is named: one of urls, tags, prefix and pattern, or everything.",
         )
-        .takes_json::<Wish>(
-            "What is meant; nothing at all is everything.",
+        .takes_json(
+            "What is meant; nothing at all is everything. At most 256 KiB.",
             Required::False,
+            wish(),
             example!("cache_clear.request"),
         )
         .json::<Purged>(200, "What was purged.", example!("cache_clear"))
@@ -108,6 +109,41 @@ fn cache() -> Vec<Told> {
     ]
 }
 
+/// Exactly one of the four, or none.
+fn wish() -> OneOfBuilder {
+    let one = |name: &str, schema: RefOr<Schema>, what: &str| {
+        let dry_run = ObjectBuilder::new().schema_type(Type::Boolean);
+        let object = closed().property(name, schema).required(name);
+        object.property("mode", words::mode()).property("dry_run", dry_run).description(Some(what))
+    };
+    let several =
+        |items: ObjectBuilder| ArrayBuilder::new().items(items).min_items(Some(1)).max_items(Some(1000)).build().into();
+    let url = text().pattern(Some(format!("^({ORIGIN})?/{TARGET}$|^{ORIGIN}$")));
+    let prefix = text().min_length(Some(1)).build().into();
+    let everything = closed().property("mode", words::mode());
+    let everything = everything.property("dry_run", ObjectBuilder::new().schema_type(Type::Boolean));
+    OneOfBuilder::new()
+        .item(one("urls", several(url), "URLs, or paths of any host."))
+        .item(one("tags", several(text().pattern(Some(VISIBLE))), "Words that the app tagged its responses with."))
+        .item(one("prefix", prefix, "The beginning of a host and path, or of a path of any host."))
+        .item(one("pattern", regex().build().into(), "What a host and path has in it."))
+        .item(everything.description(Some("Everything.")))
+}
+
+/// Anything that is no white space, as Unicode has it.
+const VISIBLE: &str = r"[^\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]";
+
+/// A regular expression.
+fn regex() -> ObjectBuilder {
+    let format = Some(SchemaFormat::Custom("regex".into()));
+    let what = "A regular expression of the crate `regex`, at most 1024 bytes long, that finds something.";
+    text().format(format).min_length(Some(1)).max_length(Some(1024)).description(Some(what))
+}
+
+/// Scheme and host of a URL, and what is in it from there on. Less than what is taken.
+const ORIGIN: &str = "https?://[A-Za-z0-9.-]+(:[0-9]{1,4})?";
+const TARGET: &str = "([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*";
+
 fn entries() -> Vec<Told> {
     let path = "/performance/cache/entries/{key}";
     let key = || {
@@ -127,17 +163,12 @@ fn entries() -> Vec<Told> {
             ))
     };
     let name = || text().min_length(Some(1)).max_length(Some(1024));
-    let selection = ObjectBuilder::new()
+    let selection = closed()
         .property("prefix", name().description(Some("The beginning of the keys.")))
-        .property(
-            "pattern",
-            name().description(Some("A regular expression (of the crate `regex`) that finds something in the keys.")),
-        )
-        .property("tag", name().pattern(Some(TAG)).description(Some("A tag of the values.")))
+        .property("pattern", regex())
+        .property("tag", text().pattern(Some(TAG)).description(Some("A tag of the values.")))
         .min_properties(Some(1))
-        .max_properties(Some(1))
-        .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
-    let bytes = || ObjectBuilder::new();
+        .max_properties(Some(1));
     vec![
         delete(
             "/performance/cache/entries",
@@ -147,7 +178,7 @@ fn entries() -> Vec<Told> {
         .takes(one_of("which", "Exactly one of `prefix`, `pattern` and `tag`.", selection, json!({"prefix": "user:"})))
         .json::<Cleared>(200, "What was removed.", example!("entries_clear")),
         preconditions(get(path, "getEntry", "A value of the app's own.").takes(key()))
-            .content(200, "The value, with the type that it was put with.", "*/*", bytes(), json!("Ada"))
+            .shown(200, "The value, with the type that it was put with.", "*/*", "Ada")
             .with_fields(&["ETag", "Age", "Cache-Status"])
             .empty(304, "The client has it already.")
             .with_fields(&["ETag", "Age", "Cache-Status"])
@@ -165,13 +196,7 @@ fn entries() -> Vec<Told> {
                 text().pattern(Some(TAGS)),
                 "users,admins",
             ))
-            .takes_body(
-                "The value, of any type; without a content coding.",
-                Required::False,
-                "*/*",
-                bytes(),
-                json!("Ada"),
-            )
+            .takes_bytes("The value, of any type; without a content coding.", "Ada")
             .empty(201, "It is stored.")
             .with_fields(&["ETag"])
             .empty(204, "It is stored in the place of another.")
@@ -216,7 +241,13 @@ fn figures() -> Vec<Told> {
             "compare",
             "Two endpoints side by side, or one at two times: what changed, how sure that is, and what it amounts to.",
         )
-        .takes_json::<Question>("The two sides.", Required::True, example!("profile_compare.request"))
+        .takes_json(
+            "The two sides; at most 64 KiB.",
+            Required::True,
+            schema_of::<Question>(),
+            example!("profile_compare.request"),
+        )
+        .with_request::<Question>()
         .json::<Compared>(200, "Both sides, and the change.", example!("profile_compare"))
         .problems(&[408, 413, 503]),
         get("/performance/profile/insights", "insights", "What should be done, most urgent first.").json::<Insights>(
@@ -233,7 +264,7 @@ fn window() -> ParameterBuilder {
 }
 
 fn queries_and_tasks() -> Vec<Told> {
-    let record = Ref::from_schema_name("Record");
+    let record = schema_of::<Record>();
     let records = ArrayBuilder::new().items(record.clone()).max_items(Some(1000));
     let id = || in_path("id", "The id of the task.", text().min_length(Some(1)).max_length(Some(64)), "7");
     vec![
@@ -262,10 +293,9 @@ fn queries_and_tasks() -> Vec<Told> {
             "recordQueries",
             "Takes executions of queries: all of them, or none where one is wrong.",
         )
-        .takes_body(
+        .takes_json(
             "One execution, or a list of at most 1000; at most 1 MiB.",
             Required::True,
-            "application/json",
             OneOfBuilder::new().item(record).item(records),
             example!("query_record.request"),
         )
@@ -278,7 +308,8 @@ fn queries_and_tasks() -> Vec<Told> {
             .takes(query("offset", "So many are left out before them.", number(0, 1_000_000, 0), 0))
             .json::<Tasks>(200, "The tasks.", example!("tasks")),
         post("/performance/tasks", "beginTask", "Begins a task.")
-            .takes_json::<NewTask>("The task; at most 64 KiB.", Required::True, example!("tasks.request"))
+            .takes_json("The task; at most 64 KiB.", Required::True, schema_of::<NewTask>(), example!("tasks.request"))
+            .with_request::<NewTask>()
             .problems(&[408, 413, 503]),
         get("/performance/tasks/{id}", "task", "One task.").takes(id()).problems(&[404]),
         delete("/performance/tasks/{id}", "cancelTask", "Cancels a task.").takes(id()).problems(&[404]),
@@ -300,7 +331,7 @@ fn overview() -> Vec<Told> {
             "stream",
             "The dashboard once a second, as server-sent events. Counted when it begins.",
         )
-        .text(
+        .shown(
             200,
             "Events, each with the dashboard as its data, until the sidecar stops.",
             "text/event-stream",

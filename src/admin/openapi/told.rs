@@ -9,6 +9,7 @@ use utoipa::{
         Type,
         path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn, ParameterStyle},
         request_body::{RequestBody, RequestBodyBuilder},
+        schema::{self, AdditionalProperties},
     },
 };
 
@@ -64,18 +65,27 @@ impl Told {
     }
 
     /// A JSON body.
-    pub(super) fn takes_json<T: ToSchema>(self, what: &str, required: Required, example: Value) -> Self {
-        let mut told = self.takes_body(what, required, "application/json", schema_of::<T>(), example);
-        collect::<T>(&mut told.requested);
-        told
+    pub(super) fn takes_json(
+        self,
+        what: &str,
+        required: Required,
+        schema: impl Into<RefOr<Schema>>,
+        example: Value,
+    ) -> Self {
+        self.takes_body(what, required, "application/json", schema.into(), example)
     }
 
-    pub(super) fn takes_body(
+    /// A body that may be anything.
+    pub(super) fn takes_bytes(self, what: &str, example: &str) -> Self {
+        self.takes_body(what, Required::False, "*/*", schema::empty().into(), example.into())
+    }
+
+    fn takes_body(
         mut self,
         what: &str,
         required: Required,
         media_type: &str,
-        schema: impl Into<RefOr<Schema>>,
+        schema: RefOr<Schema>,
         example: Value,
     ) -> Self {
         let content = ContentBuilder::new().schema(Some(schema)).example(Some(example)).build();
@@ -95,6 +105,13 @@ impl Told {
         let mut told = self.content(status, what, "application/json", schema_of::<T>(), example);
         collect::<T>(&mut told.answered);
         told
+    }
+
+    /// An answer of which only an example says what it looks like.
+    pub(super) fn shown(mut self, status: u16, what: &str, media_type: &str, example: &str) -> Self {
+        let content = ContentBuilder::new().example(Some(example.into())).build();
+        self.responses.push((status, ResponseBuilder::new().description(what).content(media_type, content)));
+        self
     }
 
     /// An answer with text.
@@ -214,7 +231,7 @@ pub(super) fn collect<T: ToSchema>(schemas: &mut Schemas) {
     T::schemas(schemas);
 }
 
-fn schema_of<T: ToSchema>() -> Ref {
+pub(super) fn schema_of<T: ToSchema>() -> Ref {
     Ref::from_schema_name(T::name())
 }
 
@@ -263,6 +280,12 @@ pub(super) fn text() -> ObjectBuilder {
 pub(super) fn number(least: usize, most: usize, default: usize) -> ObjectBuilder {
     let integer = ObjectBuilder::new().schema_type(Type::Integer);
     integer.minimum(Some(least)).maximum(Some(most)).default(Some(default.into()))
+}
+
+/// An object that has nothing else.
+pub(super) fn closed() -> ObjectBuilder {
+    let nothing = Some(AdditionalProperties::<Schema>::FreeForm(false));
+    ObjectBuilder::new().schema_type(Type::Object).additional_properties(nothing)
 }
 
 /// One of these words.
