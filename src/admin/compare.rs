@@ -28,30 +28,20 @@ const MOST_BYTES: u64 = 64 << 10;
 const EXPECTED: &str = r#"expected a JSON object such as {"a": {"endpoint": "/users/{id}"}, "b": {"endpoint": "/users/{id}", "method": "GET", "window": "1h", "before": true}}"#;
 
 /// What is to be compared, `b` with `a`.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Question {
-    /// What it was.
-    #[schema(value_type = Asked)]
+struct Question {
     a: Map<String, Value>,
-    /// What it is.
-    #[schema(value_type = Asked)]
     b: Map<String, Value>,
 }
 
 /// One side as it is asked for.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
-    /// The endpoint's name, such as `/users/{id}`.
+struct Asked {
     endpoint: String,
-    /// By default GET.
-    #[schema(schema_with = words::method)]
     method: Option<String>,
-    /// By default `1h`.
-    #[schema(schema_with = words::window)]
     window: Option<String>,
-    /// Not up to now, but the same length before that; not with `24h`.
     #[serde(default)]
     before: bool,
 }

@@ -11,7 +11,7 @@ use super::{
     words,
 };
 use crate::admin::{
-    compare::{Compared, Question},
+    compare::Compared,
     compression::CompressionStats,
     dashboard::Dashboard,
     explain::Explanation,
@@ -244,10 +244,9 @@ fn figures() -> Vec<Told> {
         .takes_json(
             "The two sides; at most 64 KiB.",
             Required::True,
-            schema_of::<Question>(),
+            closed().property("a", side()).required("a").property("b", side()).required("b"),
             example!("profile_compare.request"),
         )
-        .with_request::<Question>()
         .json::<Compared>(200, "Both sides, and the change.", example!("profile_compare"))
         .problems(&[408, 413, 503]),
         get("/performance/profile/insights", "insights", "What should be done, most urgent first.").json::<Insights>(
@@ -256,6 +255,21 @@ fn figures() -> Vec<Told> {
             example!("profile_insights"),
         ),
     ]
+}
+
+/// One side of a comparison: up to now, or as long before that, for which no more than a day is kept.
+fn side() -> OneOfBuilder {
+    let one = |before: bool, windows: Vec<&'static str>, what: &str| {
+        let name = text().description(Some("The endpoint's name, such as `/users/{id}`."));
+        let flag = ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([before]));
+        let object = closed().property("endpoint", name).required("endpoint").property("method", words::method());
+        object.property("window", word(windows)).property("before", flag).description(Some(what))
+    };
+    let all = || Window::ALL.map(|(name, _)| name).into_iter();
+    let but_a_day = all().filter(|name| *name != Window::Day.name()).collect();
+    OneOfBuilder::new()
+        .item(one(false, all().collect(), "Up to now; by default GET in the last hour."))
+        .item(one(true, but_a_day, "Not up to now, but the same length before that.").required("before"))
 }
 
 fn window() -> ParameterBuilder {
