@@ -33,6 +33,7 @@ mod load;
 mod metrics;
 mod owners;
 mod poisoning;
+mod profile;
 mod queue;
 mod ranges;
 mod reload;
