@@ -24,8 +24,8 @@ const WRONG_USE: u8 = 2;
 pub enum Action {
     /// To run the sidecar.
     Serve(Box<Config>, Sources),
-    /// To run the demo app.
-    Demo(SocketAddr),
+    /// To run the demo app here, with so many workers.
+    Demo(SocketAddr, Option<usize>),
     /// Nothing more: all has been said, and the process ends with this.
     Exit(ExitCode),
 }
@@ -35,7 +35,7 @@ pub enum Action {
 pub fn action() -> Action {
     let args = Args::parse();
     let done = match &args {
-        Args { command: Some(Command::Demo { listen }), .. } => return demo(listen),
+        Args { command: Some(Command::Demo { listen, workers }), .. } => return demo(listen, *workers),
         Args { check: Some(file), .. } => check(file),
         Args { print_config: true, .. } => load(args).map(|config| config.to_toml()),
         _ => {
@@ -58,7 +58,7 @@ pub fn action() -> Action {
     version,
     disable_help_subcommand = true,
     args_conflicts_with_subcommands = true,
-    override_usage = "pacecar [OPTIONS]\n       pacecar demo [--listen ADDR]",
+    override_usage = "pacecar [OPTIONS]\n       pacecar demo [--listen ADDR] [--workers N]",
     after_help = "PACECAR_CONFIG, PACECAR_UPSTREAM and PACECAR_LISTEN stand for the options of these names.\n\
                   An option beats the environment, and both beat the file."
 )]
@@ -89,12 +89,19 @@ enum Command {
         /// Where the app listens
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
         listen: String,
+        /// The app does at most so many requests at a time, 1 to 1000, and the others wait; without it all at once
+        #[arg(long, value_name = "N", value_parser = workers)]
+        workers: Option<usize>,
     },
 }
 
-fn demo(listen: &str) -> Action {
+fn workers(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|workers| (1..=1000).contains(workers)).ok_or("expected a number from 1 to 1000")
+}
+
+fn demo(listen: &str, workers: Option<usize>) -> Action {
     match config::listen_address(Given::flag("--listen", listen.into())) {
-        Ok(listen) => Action::Demo(listen),
+        Ok(listen) => Action::Demo(listen, workers),
         Err(problems) => Action::Exit(refuse(&problems)),
     }
 }
@@ -182,6 +189,18 @@ mod tests {
     fn an_empty_variable_is_none() {
         let env = [("PACECAR_CONFIG", ""), ("PACECAR_LISTEN", ""), ("PACECAR_UPSTREAM", "")];
         assert_eq!(sources_of(&[], &env), sources_of(&[], &[]));
+    }
+
+    #[test]
+    fn a_demo_has_one_to_a_thousand_workers() {
+        for (given, expected) in [("1", Some(1)), ("1000", Some(1000)), ("0", None), ("1001", None), ("many", None)] {
+            let args = Args::try_parse_from(["pacecar", "demo", "--workers", given]).ok();
+            let workers = args.map(|args| match args.command {
+                Some(Command::Demo { workers, .. }) => workers,
+                None => None,
+            });
+            assert_eq!(workers, expected.map(Some), "{given}");
+        }
     }
 
     #[test]

@@ -8,21 +8,25 @@ mod behaviour;
 mod files;
 mod shop;
 
-use std::{io, net::SocketAddr, process::ExitCode};
+use std::{io, net::SocketAddr, process::ExitCode, sync::Arc};
 
 use axum::{
     Router,
+    extract::{Request, State},
     http::{StatusCode, header},
+    middleware::{Next, from_fn_with_state},
     response::{Html, IntoResponse, Response},
 };
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::Semaphore,
 };
 
-/// Serves the demo app on `listen` until SIGTERM or SIGINT, and says on standard output where it listens.
-pub fn run(listen: SocketAddr) -> ExitCode {
-    let served = tokio::runtime::Runtime::new().and_then(|runtime| runtime.block_on(serve(listen)));
+/// Serves the demo app on `listen` until SIGTERM or SIGINT, and says on standard output where it listens. With a number
+/// of workers it does at most so many requests at a time.
+pub fn run(listen: SocketAddr, workers: Option<usize>) -> ExitCode {
+    let served = tokio::runtime::Runtime::new().and_then(|runtime| runtime.block_on(serve(listen, workers)));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -32,7 +36,7 @@ pub fn run(listen: SocketAddr) -> ExitCode {
     }
 }
 
-async fn serve(listen: SocketAddr) -> io::Result<()> {
+async fn serve(listen: SocketAddr, workers: Option<usize>) -> io::Result<()> {
     // The handlers come first: whoever has read the line below may send a signal at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -41,7 +45,7 @@ async fn serve(listen: SocketAddr) -> io::Result<()> {
 
     // What is in flight is dropped: nothing here is worth waiting for, and an event stream would hold the end back.
     tokio::select! {
-        served = axum::serve(listener, router()) => served,
+        served = axum::serve(listener, with_workers(router(), workers)) => served,
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
     }
@@ -54,6 +58,21 @@ fn router() -> Router {
         .merge(account::router())
         .merge(behaviour::router())
         .fallback(missing)
+}
+
+/// At most so many handlers run at a time, and the other requests wait in the order they came, as with an app server of
+/// so many processes. A body that streams after its handler has returned keeps nobody busy.
+fn with_workers(router: Router, workers: Option<usize>) -> Router {
+    match workers {
+        Some(workers) => router.layer(from_fn_with_state(Arc::new(Semaphore::new(workers)), in_turn)),
+        None => router,
+    }
+}
+
+async fn in_turn(State(workers): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    // It is never closed, so that there is always a permit in the end.
+    let _permit = workers.acquire().await;
+    next.run(request).await
 }
 
 async fn missing() -> Response {

@@ -11,7 +11,7 @@ use pacecar::{
 fn main() -> ExitCode {
     match cli::action() {
         Action::Serve(config, sources) => app::run(*config, sources),
-        Action::Demo(listen) => demo::run(listen),
+        Action::Demo(listen, workers) => demo::run(listen, workers),
         Action::Exit(code) => code,
     }
 }

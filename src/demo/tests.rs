@@ -114,6 +114,27 @@ async fn known_file_is_not_sent_again() {
     assert_eq!(response.body(), "");
 }
 
+/// Five requests of a second each, and one to another handler that takes no time, which is the last in the line.
+#[tokio::test(start_paused = true)]
+async fn workers_take_one_request_after_the_other() {
+    for (workers, expected) in
+        [(None, [1, 1, 1, 1, 1, 0]), (Some(2), [1, 1, 2, 2, 3, 2]), (Some(1), [1, 2, 3, 4, 5, 5])]
+    {
+        let app = with_workers(router(), workers);
+        let began = tokio::time::Instant::now();
+        let paths = ["/slow?ms=1000"; 5].into_iter().chain(["/health"]);
+        let took = futures_util::future::join_all(paths.map(|path| {
+            let request = Request::get(path).body(Body::empty()).expect("a valid path");
+            let answer = app.clone().oneshot(request);
+            async move {
+                assert_eq!(answer.await.expect("the router never fails").status(), 200);
+                began.elapsed().as_secs()
+            }
+        }));
+        assert_eq!(took.await, expected, "{workers:?}");
+    }
+}
+
 #[tokio::test]
 async fn n_plus_one_shows_its_queries() {
     let response = get("/n-plus-one").await;

@@ -20,6 +20,7 @@ use super::{
     Engine,
     body::{Begun, Body, Cut, Encoding},
     coding::form,
+    context::Spent,
     deliver::Source,
     flight::FlightKey,
     pilot::{Pilot, Use},
@@ -48,6 +49,7 @@ impl Source for Joined<'_> {
         engine: &Engine,
         coding: Coding,
         gathered: Vec<Bytes>,
+        spent: &Arc<Spent>,
     ) -> Result<Reader, (Self, Vec<Bytes>)> {
         let mut begun = None;
         let begin = |length| {
@@ -60,7 +62,8 @@ impl Source for Joined<'_> {
         if let Some(((encoder, permit), flight)) = begun {
             let pilot = Pilot::new(engine.flights.clone(), self.key.clone(), flight, false);
             let (state, from) = (engine.state.clone(), self.reader);
-            tokio::spawn(Coder { from, pilot, coding, state, _permit: permit }.run(gathered, encoder));
+            let coder = Coder { from, pilot, coding, state, spent: spent.clone(), _permit: permit };
+            tokio::spawn(coder.run(gathered, encoder));
         }
         Ok(reader)
     }
@@ -72,6 +75,8 @@ struct Coder {
     pilot: Pilot,
     coding: Coding,
     state: Arc<State>,
+    /// What it takes, for the request that it was begun for.
+    spent: Arc<Spent>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -99,6 +104,8 @@ impl Coder {
                 }
             }
         };
+        // Before its readers see the end, after which theirs is counted.
+        self.spent.add(body.spent());
         drop(body);
         match end {
             Ok(taken) => {

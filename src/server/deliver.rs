@@ -14,7 +14,7 @@ use crate::{
 use super::{
     Engine,
     body::{Begun, Body, Cut, Decoding, Encoding, Gathered, Passed, gather, joined, pass},
-    context::Request,
+    context::{Request, Spent},
     reader::Reader,
     reply::Reply,
     reuse::not_modified,
@@ -40,13 +40,15 @@ pub(super) trait Source: Body + Sized {
     }
 
     /// What others read of it in this coding too, and what was gathered goes into; if nobody else may, it is given back.
+    /// If that begins here, `spent` is what it has taken once it is read to its end.
     fn coded_for_all(
         self,
         engine: &Engine,
         coding: Coding,
         gathered: Vec<Bytes>,
+        spent: &Arc<Spent>,
     ) -> Result<Reader, (Self, Vec<Bytes>)> {
-        let _ = (engine, coding);
+        let _ = (engine, coding, spent);
         Err((self, gathered))
     }
 }
@@ -124,9 +126,11 @@ impl Engine {
         };
         let stats = &self.state.compression.stats;
         let coded = coded_head(edited, coding, None);
-        let (body, parts) = match body.coded_for_all(self, coding, parts) {
+        let spent = Arc::<Spent>::default();
+        let (body, parts) = match body.coded_for_all(self, coding, parts, &spent) {
             Ok(mut reader) => {
                 let passed = start_and_pass(&coded, out.added, &mut reader, reply).await;
+                request.spent.add(spent.so_far());
                 self.count(out, coding, reader.coded_from(), reply.sent(), passed);
                 return (status, passed);
             }

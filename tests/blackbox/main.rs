@@ -34,6 +34,7 @@ mod metrics;
 mod openapi;
 mod owners;
 mod poisoning;
+mod profile;
 mod queue;
 mod ranges;
 mod reload;
