@@ -40,10 +40,20 @@ struct Question {
 #[serde(deny_unknown_fields)]
 struct Asked {
     endpoint: String,
-    method: Option<String>,
-    window: Option<String>,
+    #[serde(default = "get")]
+    method: String,
+    #[serde(default = "hour")]
+    window: String,
     #[serde(default)]
     before: bool,
+}
+
+fn get() -> String {
+    "GET".into()
+}
+
+fn hour() -> String {
+    Window::default().name().into()
 }
 
 /// One side as it is meant.
@@ -88,10 +98,10 @@ fn known<T: DeserializeOwned>(object: Map<String, Value>) -> Result<T, String> {
 
 impl Side {
     fn of(asked: Asked) -> Result<Self, String> {
-        let given = asked.method.as_deref().unwrap_or("GET");
+        let given = asked.method.as_str();
         let method = METHODS.into_iter().find(|method| *method == given);
         let method = method.ok_or_else(|| format!("method = {given:?}: expected one of {}", METHODS.join(", ")))?;
-        let window = asked.window.as_deref().map_or(Ok(Window::default()), window)?;
+        let window = window(&asked.window)?;
         if asked.before && window == Window::Day {
             return Err("before = true: expected false with window = \"24h\", since no more than that is kept".into());
         }
