@@ -124,14 +124,26 @@ fn wish() -> OneOfBuilder {
     let everything = everything.property("dry_run", ObjectBuilder::new().schema_type(Type::Boolean));
     OneOfBuilder::new()
         .item(one("urls", several(url), "URLs, or paths of any host."))
-        .item(one("tags", several(text().pattern(Some(VISIBLE))), "Words that the app tagged its responses with."))
+        .item(one(
+            "tags",
+            several(text().pattern(Some(format!("[^{NEAR_SPACE}{FAR_SPACE}]")))),
+            "Words that the app tagged its responses with.",
+        ))
         .item(one("prefix", prefix, "The beginning of a host and path, or of a path of any host."))
         .item(one("pattern", regex().build().into(), "What a host and path has in it."))
         .item(everything.description(Some("Everything.")))
 }
 
-/// Anything that is no white space, as Unicode has it.
-const VISIBLE: &str = r"[^\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]";
+/// White space beyond the first 256 characters, and in them, as Unicode has it.
+const FAR_SPACE: &str = r"\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
+const NEAR_SPACE: &str = r"\u0009-\u000d\u0020\u0085\u00a0";
+
+/// A tag of the app's own values: no white space, no control characters and no comma. It is as long as ASCII may be, or
+/// as long as any characters may be, since bytes cannot be counted here.
+fn tag() -> String {
+    let any = format!(r"[^\u0000-\u0020\u007f-\u00a0,{FAR_SPACE}]");
+    format!(r"([!-+\--~]{{1,128}}|{any}{{1,32}})")
+}
 
 /// A regular expression.
 fn regex() -> ObjectBuilder {
@@ -166,7 +178,7 @@ fn entries() -> Vec<Told> {
     let selection = closed()
         .property("prefix", name().description(Some("The beginning of the keys.")))
         .property("pattern", regex())
-        .property("tag", text().pattern(Some(TAG)).description(Some("A tag of the values.")))
+        .property("tag", text().pattern(Some(format!("^{}$", tag()))).description(Some("A tag of the values.")))
         .min_properties(Some(1))
         .max_properties(Some(1));
     vec![
@@ -193,7 +205,7 @@ fn entries() -> Vec<Told> {
             .takes(query(
                 "tags",
                 "Words that it can be removed by, with commas between them; at most 32 of at most 128 bytes.",
-                text().pattern(Some(TAGS)),
+                text().pattern(Some(format!("^({tag}(,{tag}){{0,31}})?$", tag = tag()))),
                 "users,admins",
             ))
             .takes_bytes("The value, of any type; without a content coding.", "Ada")
@@ -208,9 +220,6 @@ fn entries() -> Vec<Told> {
     ]
 }
 
-/// A tag: no white space, no control characters and no comma.
-const TAG: &str = "^[!-+\\--~]{1,128}$";
-const TAGS: &str = "^([!-+\\--~]{1,128}(,[!-+\\--~]{1,128}){0,31})?$";
 /// Durations from 1 s to 30 d; not all of them.
 const TTL: &str = "^([1-9]|[12][0-9]|30)d$|^[1-9][0-9]?h$|^[1-9][0-9]{0,3}[ms]$|^[1-9][0-9]{3,6}ms$";
 
