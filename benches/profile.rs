@@ -22,10 +22,13 @@ const SAMPLES: usize = 200_000;
 /// Requests per round and kind.
 const REQUESTS: usize = 4_000;
 
+/// The path of the request of this number.
+type NthPath = fn(usize) -> String;
+
 fn main() {
     let rounds: usize = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(7);
     let mut processes = Processes::start();
-    let kinds: [(&str, fn(usize) -> String); 4] = [
+    let kinds: [(&str, NthPath); 4] = [
         ("one path", |_| "/api/products".into()),
         ("300 endpoints", |n| format!("/api/{}/list", word(n % 300))),
         ("100 000 ids", |n| format!("/api/products/{}", n * 7919 % 100_000)),
