@@ -15,7 +15,7 @@ use super::problem::Problem;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Bytes of a body that are received only to be thrown away.
-const MOST_DISCARDED: u64 = 4 << 20;
+const MOST_DISCARDED: u64 = 16 << 20;
 
 /// The room that bodies take while they are being received: as many bytes as there are permits.
 #[derive(Debug)]
