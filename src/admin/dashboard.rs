@@ -107,7 +107,7 @@ fn reasons(signs: Signs) -> Vec<Reason> {
     let mut add = |status, detail: String| reasons.push(Reason { status, detail });
     if requests >= ENOUGH_REQUESTS {
         let share = errors as f64 * 100.0 / requests as f64;
-        let detail = || format!("{errors} of {requests} requests were answered with an error");
+        let detail = || format!("{errors} of {requests} requests of the last five minutes were answered with an error");
         match share {
             CRITICAL_PERCENT.. => add(Health::Critical, detail()),
             WARNING_PERCENT.. => add(Health::Warning, detail()),

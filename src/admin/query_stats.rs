@@ -17,7 +17,7 @@ use super::{
     body::Intake,
     openapi::words,
     problem::Problem,
-    query::{KEY_BYTES_MAX, Parameters},
+    query::Parameters,
 };
 use crate::units;
 
@@ -33,8 +33,10 @@ const MOST_BYTES: u64 = 1 << 20;
 const MOST_RECORDS: usize = 1000;
 /// Bytes of a statement.
 const TEXT_BYTES: usize = 64 << 10;
-/// Bytes of a name.
-const NAME_BYTES: usize = 256;
+/// Characters of a name.
+const MOST_OF_NAME: usize = 256;
+/// Characters of the name of an endpoint.
+const MOST_OF_ENDPOINT: usize = 1024;
 /// Beyond this, what reads JSON may read another number (RFC 8259 §6).
 const MOST_ROWS: f64 = ((1_u64 << 53) - 1) as f64;
 
@@ -161,8 +163,8 @@ pub(super) async fn optimization(uri: Uri) -> Result<Json<Queries>, Problem> {
             return Err(format!("severity = {given:?}: expected one of {}", SEVERITIES.join(", ")));
         }
         let endpoint = parameters.value("endpoint");
-        if let Some(given) = endpoint.filter(|given| !(1..=KEY_BYTES_MAX).contains(&given.len())) {
-            return Err(format!("endpoint = {given:?}: expected 1 to {KEY_BYTES_MAX} bytes"));
+        if let Some(given) = endpoint.filter(|given| !(1..=MOST_OF_ENDPOINT).contains(&given.chars().count())) {
+            return Err(format!("endpoint = {given:?}: expected 1 to {MOST_OF_ENDPOINT} characters"));
         }
         Ok(Queries::of(window))
     };
@@ -242,12 +244,10 @@ fn check(record: Value) -> Result<(), String> {
         return Err("expected a JSON object with query_text and execution_time_ms".into());
     }
     let record: Record = serde_json::from_value(record).map_err(|error| error.to_string())?;
-    let within = |name, given: &str, most| {
-        let bytes = given.len();
-        let fits = (1..=most).contains(&bytes);
-        if fits { Ok(()) } else { Err(format!("{name} of {bytes} bytes: expected 1 to {most}")) }
-    };
-    within("query_text", &record.query_text, TEXT_BYTES)?;
+    let bytes = record.query_text.len();
+    if !(1..=TEXT_BYTES).contains(&bytes) {
+        return Err(format!("query_text of {bytes} bytes: expected 1 to {TEXT_BYTES}"));
+    }
     let took = record.execution_time_ms;
     if !(took.is_finite() && took >= 0.0) {
         return Err(format!("execution_time_ms = {took}: expected 0 or more"));
@@ -256,8 +256,12 @@ fn check(record: Value) -> Result<(), String> {
     if let Some(rows) = record.rows_affected.filter(|rows| rows.fract() != 0.0 || !(0.0..=MOST_ROWS).contains(rows)) {
         return Err(format!("rows_affected = {rows}: expected a whole number from 0 to {MOST_ROWS}"));
     }
-    record.query_id.map_or(Ok(()), |given| within("query_id", &given, NAME_BYTES))?;
-    record.table.map_or(Ok(()), |given| within("table", &given, NAME_BYTES))?;
+    for (name, given) in [("query_id", record.query_id), ("table", record.table)] {
+        let characters = given.map(|given| given.chars().count());
+        if let Some(count) = characters.filter(|count| !(1..=MOST_OF_NAME).contains(count)) {
+            return Err(format!("{name} of {count} characters: expected 1 to {MOST_OF_NAME}"));
+        }
+    }
     match record.traceparent {
         Some(given) if !is_traceparent(&given) => {
             Err(format!("traceparent = {given:?}: expected one such as 00-{}-{}-01", "1".repeat(32), "2".repeat(16)))
@@ -304,7 +308,7 @@ mod tests {
             ("window=1", "window = \"1\": expected a duration with its unit, such as \"1s\"".into()),
             ("limit=0", "limit = \"0\": expected a whole number from 1 to 100".into()),
             ("severity=bad", "severity = \"bad\": expected one of info, warning, medium, high, critical".into()),
-            ("endpoint=", "endpoint = \"\": expected 1 to 1024 bytes".into()),
+            ("endpoint=", "endpoint = \"\": expected 1 to 1024 characters".into()),
             ("by=p95", "unknown parameter \"by\": expected window, limit, severity, endpoint".into()),
         ] {
             let answer = Exchange::get(&format!("{OPTIMIZATION}?{query}")).with(&empty_state()).await;
@@ -316,7 +320,7 @@ mod tests {
     async fn records_are_counted_and_not_kept() {
         let one = json!({"query_text": "select 1", "execution_time_ms": 0});
         let full = json!({
-            "query_text": "x".repeat(TEXT_BYTES), "execution_time_ms": 12.5, "query_id": "one", "rows_affected": 3.0,
+            "query_text": "x".repeat(TEXT_BYTES), "execution_time_ms": 12.5, "query_id": "é".repeat(256), "rows_affected": 3.0,
             "indexed": true, "table": "users", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         });
         let nulls = json!({"query_text": "x", "execution_time_ms": 1, "table": null, "traceparent": null});
@@ -355,8 +359,8 @@ mod tests {
                 r#"{"query_text":"x","execution_time_ms":1e999}"#.into(),
                 format!("number out of range at line 1 column 43: {expected}"),
             ),
-            (with(&format!(r#","query_id":"{long}""#)), "query_id of 257 bytes: expected 1 to 256".into()),
-            (with(r#","table":"""#), "table of 0 bytes: expected 1 to 256".into()),
+            (with(&format!(r#","query_id":"{long}""#)), "query_id of 257 characters: expected 1 to 256".into()),
+            (with(r#","table":"""#), "table of 0 characters: expected 1 to 256".into()),
             (
                 with(r#","rows_affected":1.5"#),
                 "rows_affected = 1.5: expected a whole number from 0 to 9007199254740991".into(),

@@ -23,8 +23,8 @@ use super::{
 pub(super) const STATUSES: [&str; 5] = ["pending", "running", "completed", "failed", "cancelled"];
 /// Bytes of a wish for a task.
 const MOST_BYTES: u64 = 64 << 10;
-/// Bytes of the name of a kind.
-const KIND_BYTES: usize = 64;
+/// Characters of the name of a kind.
+const MOST_OF_KIND: usize = 64;
 
 /// Tasks, the newest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -68,7 +68,7 @@ pub(super) async fn one(uri: Uri) -> Result<StatusCode, Problem> {
 #[expect(dead_code, reason = "it is read as a JSON object, of which the kind says what else is in it")]
 pub(super) struct NewTask {
     /// What kind of task. This version has none.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(pattern = "^[a-z_]{1,64}$")]
     kind: String,
 }
 
@@ -86,10 +86,14 @@ fn kind(body: &[u8]) -> Result<String, String> {
     let object: Map<String, Value> =
         serde_json::from_slice(body).map_err(|error| format!("{error}: expected a JSON object with kind"))?;
     match object.get("kind") {
-        Some(Value::String(kind)) if (1..=KIND_BYTES).contains(&kind.len()) => Ok(kind.clone()),
-        Some(other) => Err(format!("kind = {other}: expected a string of 1 to {KIND_BYTES} bytes")),
+        Some(Value::String(kind)) if is_kind(kind) => Ok(kind.clone()),
+        Some(other) => Err(format!("kind = {other}: expected a word of 1 to {MOST_OF_KIND} of a to z and _")),
         None => Err("expected a JSON object with kind".into()),
     }
+}
+
+fn is_kind(text: &str) -> bool {
+    (1..=MOST_OF_KIND).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'))
 }
 
 #[cfg(test)]
@@ -137,7 +141,7 @@ mod tests {
     #[tokio::test]
     async fn no_kind_of_task_is_available() {
         let long = format!(r#"{{"kind":"{}"}}"#, "x".repeat(65));
-        let of_65 = format!("kind = \"{}\": expected a string of 1 to 64 bytes", "x".repeat(65));
+        let of_65 = format!("kind = \"{}\": expected a word of 1 to 64 of a to z and _", "x".repeat(65));
         for (body, status, detail) in [
             (
                 r#"{"kind":"cache_warmup","urls":[]}"#,
@@ -145,8 +149,9 @@ mod tests {
                 "kind = \"cache_warmup\": no kind of task is available in this version",
             ),
             ("{}", 400, "expected a JSON object with kind"),
-            (r#"{"kind":7}"#, 400, "kind = 7: expected a string of 1 to 64 bytes"),
-            (r#"{"kind":""}"#, 400, "kind = \"\": expected a string of 1 to 64 bytes"),
+            (r#"{"kind":7}"#, 400, "kind = 7: expected a word of 1 to 64 of a to z and _"),
+            (r#"{"kind":"Warm up"}"#, 400, "kind = \"Warm up\": expected a word of 1 to 64 of a to z and _"),
+            (r#"{"kind":""}"#, 400, "kind = \"\": expected a word of 1 to 64 of a to z and _"),
             (&long, 400, &of_65),
             ("", 400, "EOF while parsing a value at line 1 column 0: expected a JSON object with kind"),
         ] {

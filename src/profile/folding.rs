@@ -42,11 +42,14 @@ pub fn template(path: &[u8], status: u16) -> String {
 /// A segment, or the placeholder that it is folded into.
 pub(super) fn folded(segment: &[u8]) -> &str {
     let digits = segment.iter().filter(|byte| byte.is_ascii_digit()).count();
+    // The most frequent of them all.
+    if digits == segment.len() && digits > 0 {
+        return "{id}";
+    }
     let hex = segment.iter().all(u8::is_ascii_hexdigit);
     let plain = segment.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
     match std::str::from_utf8(segment) {
         Ok("") => "",
-        _ if digits == segment.len() => "{id}",
         _ if is_uuid(segment) => "{uuid}",
         _ if is_date(segment) => "{date}",
         _ if hex && digits > 0 && segment.len() >= 8 => "{hash}",

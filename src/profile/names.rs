@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::{
     folding::{MAX_SEGMENTS, REST, SLUG, UNMATCHED, folded, is_unmatched},
     often::Often,
@@ -94,7 +96,7 @@ pub(super) struct Names {
 
 #[derive(Debug, Default)]
 struct Place {
-    next: HashMap<Box<str>, Place>,
+    next: HashMap<Box<str>, Place, RandomState>,
     /// Words among `next`; the rest are placeholders.
     words: usize,
     /// Words that are new here are folded.
@@ -155,14 +157,14 @@ impl Names {
                 break;
             }
             let word = !segment.is_empty() && !is_placeholder(segment);
-            let mut step = segment;
-            if word && !place.next.contains_key(segment) {
+            let (mut step, mut known) = (segment, place.next.contains_key(segment));
+            if word && !known {
                 let full = place.words >= MOST_NAMED || self.places >= MOST_PLACES;
                 if place.crowded || full {
                     provisional = true;
-                    let known = !full && self.often.count(&format!("{text}/{segment}")) >= OFTEN;
-                    if !known {
-                        step = SLUG;
+                    let often = !full && self.often.count(&format!("{text}/{segment}")) >= OFTEN;
+                    if !often {
+                        (step, known) = (SLUG, place.next.contains_key(SLUG));
                     }
                 } else if place.words >= FAN_OUT {
                     return Err(Crowded(text));
@@ -170,7 +172,7 @@ impl Names {
             }
             text.push('/');
             text.push_str(step);
-            if !place.next.contains_key(step) {
+            if !known {
                 self.places += 1;
                 place.words += usize::from(word && step == segment);
                 place.next.insert(step.into(), Place::default());

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 /// How many are remembered at once.
 const ROOM: usize = 128;
 
 /// Counts that let go of what is rare (Misra and Gries, 1982): whatever is more than one in [`ROOM`] of all that came is
 /// certain to be here, and a count is never more than how often it came.
 #[derive(Debug, Default)]
-pub(super) struct Often(HashMap<Box<str>, u32>);
+pub(super) struct Often(HashMap<Box<str>, u32, RandomState>);
 
 impl Often {
     /// Counts one, and says how often it is known to have come.

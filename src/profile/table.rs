@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use foldhash::fast::RandomState;
 use twox_hash::XxHash3_64;
 
 use super::{
@@ -140,7 +141,7 @@ pub(super) struct Table {
     room: usize,
     pub(super) rows: Vec<Row>,
     /// Where in `rows` an endpoint's methods are. Two steps, so that looking up needs no key made of both.
-    index: HashMap<Arc<str>, Vec<(&'static str, usize)>>,
+    index: HashMap<Arc<str>, Vec<(&'static str, usize)>, RandomState>,
     names: Names,
     remembered: Vec<Option<Remembered>>,
     /// Nobody who chooses paths can choose which of them collide.
@@ -166,7 +167,7 @@ impl Table {
             clock,
             room: PAST_BYTES,
             rows: Vec::new(),
-            index: HashMap::new(),
+            index: HashMap::default(),
             remembered: vec![None; REMEMBERED],
             seed,
             again: 0,
