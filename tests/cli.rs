@@ -255,7 +255,7 @@ fn help_is_short_and_names_everything() {
         "A performance sidecar: caches, times and explains one web app, in front of which it stands
 
 Usage: pacecar [OPTIONS]
-       pacecar demo [--listen ADDR]
+       pacecar demo [--listen ADDR] [--workers N]
 
 Commands:
   demo  Run a small web app to put Pacecar in front of
