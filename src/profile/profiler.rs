@@ -74,15 +74,15 @@ impl Profiler {
     pub fn record(&self, sample: Sample) {
         let mut ring = self.rings.get_or(|| RefCell::new(self.ring())).borrow_mut();
         if let Err(PushError::Full(sample)) = ring.producer.push(sample) {
-            self.merge(self.merger.lock());
+            self.merge(&mut self.merger.lock());
             // Nobody but this thread puts anything into this ring.
             let _ = ring.producer.push(sample);
         }
         ring.recorded += 1;
         if ring.recorded >= BATCH {
             ring.recorded = 0;
-            if let Some(merger) = self.merger.try_lock() {
-                self.merge(merger);
+            if let Some(mut merger) = self.merger.try_lock() {
+                self.merge(&mut merger);
             }
         }
     }
@@ -98,8 +98,7 @@ impl Profiler {
         Ring { producer, recorded: 0 }
     }
 
-    fn merge(&self, mut merger: MutexGuard<'_, Merger>) {
-        let Merger { rings, table } = &mut *merger;
+    fn merge(&self, Merger { rings, table }: &mut Merger) {
         for ring in rings {
             while let Ok(sample) = ring.pop() {
                 table.add(&sample);
@@ -115,8 +114,8 @@ impl Profiler {
     }
 
     fn settled(&self, now: Instant) -> MutexGuard<'_, Merger> {
-        self.merge(self.merger.lock());
         let mut merger = self.merger.lock();
+        self.merge(&mut merger);
         let minute = self.clock.minute(now);
         merger.table.turn(minute);
         merger

@@ -27,7 +27,8 @@ pub(super) const PAST_BYTES: usize = 20 << 20;
 /// A word among many keeps its name from so many requests on, and from this share of those at its place.
 const OWN_TRAFFIC: u64 = 3;
 const OWN_SHARE: u64 = 128;
-/// While half of the series are taken, an endpoint gets one from so many requests on.
+/// While half of the series are taken, an endpoint gets one from so many requests on. It is tried at every so many only:
+/// to look for a free one goes through all rows.
 const WORTH_A_SERIES: u64 = 100;
 /// Paths whose rows are remembered.
 const REMEMBERED: usize = 1024;
@@ -196,7 +197,7 @@ impl Table {
         let row = &mut self.rows[at];
         row.current.add(sample, self.settings.slow);
         row.busy += 1;
-        if row.busy >= WORTH_A_SERIES {
+        if row.busy.is_multiple_of(WORTH_A_SERIES) {
             self.give_series(at, self.settings.metrics_endpoints);
         }
         let row = &mut self.rows[at];
