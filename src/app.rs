@@ -1,7 +1,7 @@
 //! The wiring: builds every component once, binds the ports, serves, and ends in order.
 
 use std::{
-    fs,
+    fmt, fs,
     io::{self, IsTerminal, Read, Write},
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
@@ -65,6 +65,11 @@ pub fn run(config: Config, sources: Sources) -> ExitCode {
     };
     runtime.shutdown_timeout(RUNTIME_END);
     code
+}
+
+/// Says a line on standard output. Where nobody reads it, such as a pipe whose other end has gone, that stops nothing.
+fn announce(what: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stdout(), "pacecar: {what}");
 }
 
 fn refuse(why: &str) -> ExitCode {
@@ -208,13 +213,13 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     tokio::spawn(sweep_keyed(state.clone()));
     tokio::spawn(settle_profiler(state.clone(), config.profile_snapshot.clone()));
     for url in urls {
-        println!("pacecar: listening on {url}");
+        announce(format_args!("listening on {url}"));
     }
-    println!("pacecar: admin on http://{admin_address}");
+    announce(format_args!("admin on http://{admin_address}"));
     if let Some(address) = probe_address {
-        println!("pacecar: probes on http://{address}");
+        announce(format_args!("probes on http://{address}"));
     }
-    println!("pacecar: ready");
+    announce(format_args!("ready"));
     let mut reloader = Reloader { state: state.clone(), guard, front, running: config, sources };
     reloader.until_told_to_stop(looked, &mut signals).await;
     let (front, drain) = (reloader.front, reloader.running.server.timeouts.drain);

@@ -4,11 +4,15 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    thread,
 };
 
 use pacecar::config::Config;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// Pacecar in a directory of its own, without settings from the surroundings.
@@ -296,4 +300,30 @@ fn the_demo_refuses_a_wrong_address() {
     pacecar(&["demo", "--listen", "here"]).refuses(
         "--listen \"here\": expected an address such as \"127.0.0.1:8080\", \"localhost:8080\" or \":8080\"\n",
     );
+}
+
+/// Such as `pacecar | head -1`, or a supervisor that has stopped listening.
+#[test]
+fn it_serves_where_nobody_reads_what_it_says() {
+    let (nobody, stdout) = std::io::pipe().unwrap();
+    drop(nobody);
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (front, admin) = (free(), free());
+    let config =
+        format!("[server]\nlisten = [\"{front}\"]\nupstream = \"http://127.0.0.1:1\"\n[admin]\nlisten = \"{admin}\"\n");
+    let mut pacecar = pacecar(&[]).file("proxy.toml", &config);
+    let mut running = pacecar.command.stdout(stdout).stderr(Stdio::null()).spawn().unwrap();
+    let answer = loop {
+        assert_eq!(running.try_wait().unwrap(), None, "it ended");
+        if let Ok(mut connection) = TcpStream::connect(admin) {
+            connection.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).unwrap();
+            break answer;
+        }
+        thread::yield_now();
+    };
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    kill_process(Pid::from_child(&running), Signal::TERM).unwrap();
+    assert_eq!(running.wait().unwrap().code(), Some(0));
 }
