@@ -26,8 +26,18 @@ pub fn template(path: &[u8], status: u16) -> String {
     if is_unmatched(status) {
         return UNMATCHED.into();
     }
-    let Some(rest) = path.strip_prefix(b"/") else { return String::from_utf8_lossy(path).into() };
     let mut name = String::with_capacity(path.len() + 8);
+    fold(path, &mut name);
+    name
+}
+
+/// Writes the endpoint name of a path that the app knows behind what is in `name`.
+pub(super) fn fold(path: &[u8], name: &mut String) {
+    let Some(rest) = path.strip_prefix(b"/") else {
+        // The asterisk form of OPTIONS.
+        name.push_str(&String::from_utf8_lossy(path));
+        return;
+    };
     for (at, segment) in rest.split(|byte| *byte == b'/').enumerate() {
         name.push('/');
         if at == MAX_SEGMENTS {
@@ -36,11 +46,10 @@ pub fn template(path: &[u8], status: u16) -> String {
         }
         name.push_str(folded(segment));
     }
-    name
 }
 
 /// A segment, or the placeholder that it is folded into.
-pub(super) fn folded(segment: &[u8]) -> &str {
+fn folded(segment: &[u8]) -> &str {
     let digits = segment.iter().filter(|byte| byte.is_ascii_digit()).count();
     // The most frequent of them all.
     if digits == segment.len() && digits > 0 {

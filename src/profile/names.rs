@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::{
-    folding::{MAX_SEGMENTS, REST, SLUG, UNMATCHED, folded, is_unmatched},
+    folding::{MAX_SEGMENTS, REST, SLUG, UNMATCHED, fold, is_unmatched},
     often::Often,
     sample::Path,
 };
@@ -73,30 +73,23 @@ fn is_placeholder(segment: &str) -> bool {
     segment.starts_with('{') && segment.ends_with('}')
 }
 
-/// What a path is called.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Name {
-    pub(super) text: String,
-    /// A word in it was folded because of the many others at its place: that may change.
-    pub(super) provisional: bool,
-}
-
 /// Too many different words stand behind this prefix, which ends without a slash.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Crowded(pub(super) String);
 
 /// The names of endpoints.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Names {
     templates: Vec<Template>,
-    root: Place,
-    places: usize,
+    /// Places by number; the first is the root. Those that were given up are empty, and used again.
+    places: Vec<Place>,
+    free: Vec<usize>,
     often: Often,
 }
 
 #[derive(Debug, Default)]
 struct Place {
-    next: HashMap<Box<str>, Place, RandomState>,
+    next: HashMap<Box<str>, usize, RandomState>,
     /// Words among `next`; the rest are placeholders.
     words: usize,
     /// Words that are new here are folded.
@@ -105,107 +98,135 @@ struct Place {
 
 impl Names {
     pub(super) fn new(templates: Vec<Template>) -> Self {
-        Self { templates, ..Self::default() }
+        Self { templates, places: vec![Place::default()], free: Vec::new(), often: Often::default() }
     }
 
     pub(super) fn reload(&mut self, templates: Vec<Template>) {
         self.templates = templates;
     }
 
-    /// The name of a path that was answered with this status.
+    /// Writes what a path that was answered with this status is called, as far as it can be told without its past.
+    pub(super) fn fold(&self, path: &Path, status: u16, name: &mut String) {
+        name.clear();
+        let bytes = path.as_bytes();
+        if let Some(template) = self.templates.iter().find(|template| template.matches(bytes)) {
+            name.push_str(&template.0);
+        } else if is_unmatched(status) {
+            name.push_str(UNMATCHED);
+        } else {
+            fold(bytes, name);
+            // Nothing is left of a path whose first segment is longer than what is looked at.
+            if path.is_cut() && !name.ends_with(REST) {
+                name.push('/');
+                name.push_str(REST);
+            }
+        }
+    }
+
+    /// Writes the name that a folded path, or a name, has by now; whether that may change, since a word in it was folded
+    /// because of the many others at its place.
     ///
     /// # Errors
     /// When a place in it has too many words: then [`Names::thin`] is to be told which of them count.
-    pub(super) fn name(&mut self, path: &Path, status: u16) -> Result<Name, Crowded> {
-        let bytes = path.as_bytes();
-        if let Some(template) = self.templates.iter().find(|template| template.matches(bytes)) {
-            return Ok(Name { text: template.0.clone(), provisional: false });
+    pub(super) fn unfold(&mut self, folded: &str, name: &mut String) -> Result<bool, Crowded> {
+        name.clear();
+        if !folded.starts_with('/') || self.templates.iter().any(|template| template.0 == folded) {
+            name.push_str(folded);
+            return Ok(false);
         }
-        if is_unmatched(status) {
-            return Ok(Name { text: UNMATCHED.into(), provisional: false });
-        }
-        let Some(rest) = bytes.strip_prefix(b"/") else {
-            // The asterisk form of OPTIONS, or a segment that is longer than what is looked at.
-            let text = if path.is_cut() { format!("/{REST}") } else { String::from_utf8_lossy(bytes).into_owned() };
-            return Ok(Name { text, provisional: false });
-        };
-        let mut name = self.walk(rest.split(|byte| *byte == b'/').map(folded))?;
-        if path.is_cut() && !name.text.ends_with(REST) {
-            name.text.push('/');
-            name.text.push_str(REST);
-        }
-        Ok(name)
-    }
-
-    /// The name that a name has by now.
-    ///
-    /// # Errors
-    /// As for [`Names::name`].
-    pub(super) fn again(&mut self, name: &str) -> Result<Name, Crowded> {
-        if !name.starts_with('/') || self.templates.iter().any(|template| template.0 == name) {
-            return Ok(Name { text: name.into(), provisional: false });
-        }
-        self.walk(name[1..].split('/'))
-    }
-
-    fn walk<'a>(&mut self, segments: impl Iterator<Item = &'a str>) -> Result<Name, Crowded> {
-        let (mut place, mut text, mut provisional) = (&mut self.root, String::with_capacity(64), false);
-        for (at, segment) in segments.enumerate() {
-            if at == MAX_SEGMENTS || segment == REST {
-                text.push('/');
-                text.push_str(REST);
+        let (mut at, mut provisional) = (0, false);
+        for (number, segment) in folded[1..].split('/').enumerate() {
+            if number == MAX_SEGMENTS || segment == REST {
+                name.push('/');
+                name.push_str(REST);
                 break;
             }
-            let word = !segment.is_empty() && !is_placeholder(segment);
-            let (mut step, mut known) = (segment, place.next.contains_key(segment));
-            if word && !known {
-                let full = place.words >= MOST_NAMED || self.places >= MOST_PLACES;
+            let place = &self.places[at];
+            let word = is_word(segment);
+            let (mut step, mut next) = (segment, place.next.get(segment).copied());
+            if word && next.is_none() {
+                let full = place.words >= MOST_NAMED || self.places() >= MOST_PLACES;
                 if place.crowded || full {
                     provisional = true;
-                    let often = !full && self.often.count(&format!("{text}/{segment}")) >= OFTEN;
+                    let often = !full && self.often.count((&*name, segment)) >= OFTEN;
                     if !often {
-                        (step, known) = (SLUG, place.next.contains_key(SLUG));
+                        (step, next) = (SLUG, self.places[at].next.get(SLUG).copied());
                     }
                 } else if place.words >= FAN_OUT {
-                    return Err(Crowded(text));
+                    return Err(Crowded(name.clone()));
                 }
             }
-            text.push('/');
-            text.push_str(step);
-            if !known {
-                self.places += 1;
-                place.words += usize::from(word && step == segment);
-                place.next.insert(step.into(), Place::default());
-            }
-            place = place.next.get_mut(step).expect("it was there or was put there");
+            name.push('/');
+            name.push_str(step);
+            at = next.unwrap_or_else(|| self.insert(at, step));
         }
-        Ok(Name { text, provisional })
+        Ok(provisional)
+    }
+
+    fn insert(&mut self, at: usize, step: &str) -> usize {
+        let next = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            self.places.len() - 1
+        });
+        let place = &mut self.places[at];
+        place.words += usize::from(is_word(step));
+        place.next.insert(step.into(), next);
+        next
+    }
+
+    /// Places behind the root.
+    fn places(&self) -> usize {
+        self.places.len() - self.free.len() - 1
     }
 
     /// Keeps the words behind `prefix` that have traffic of their own, and folds all others there from now on.
     pub(super) fn thin(&mut self, prefix: &str, keeps: impl Fn(&str) -> bool) {
-        let mut place = &mut self.root;
+        let mut at = 0;
         for segment in prefix.split('/').skip(1) {
-            let Some(next) = place.next.get_mut(segment) else { return };
-            place = next;
+            let Some(next) = self.places[at].next.get(segment) else { return };
+            at = *next;
         }
+        let place = &mut self.places[at];
         place.crowded = true;
-        place.next.retain(|word, _| word.is_empty() || is_placeholder(word) || keeps(word));
-        place.words = place.next.keys().filter(|word| !word.is_empty() && !is_placeholder(word)).count();
-        self.places = count(&self.root);
+        let mut given_up: Vec<usize> =
+            place.next.extract_if(|word, _| is_word(word) && !keeps(word)).map(|(_, next)| next).collect();
+        place.words -= given_up.len();
+        while let Some(at) = given_up.pop() {
+            given_up.extend(std::mem::take(&mut self.places[at]).next.into_values());
+            self.free.push(at);
+        }
     }
 }
 
-fn count(place: &Place) -> usize {
-    place.next.values().map(|next| 1 + count(next)).sum()
+impl Default for Names {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+/// Whether a segment is neither empty nor a placeholder.
+fn is_word(segment: &str) -> bool {
+    !segment.is_empty() && !is_placeholder(segment)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn look_up(names: &mut Names, path: &str, status: u16) -> Result<(String, bool), Crowded> {
+        let (mut folded, mut name) = (String::new(), String::new());
+        names.fold(&Path::of(path.as_bytes()), status, &mut folded);
+        names.unfold(&folded, &mut name).map(|provisional| (name, provisional))
+    }
+
     fn name(names: &mut Names, path: &str) -> String {
-        names.name(&Path::of(path.as_bytes()), 200).unwrap().text
+        look_up(names, path, 200).unwrap().0
+    }
+
+    fn again(names: &mut Names, folded: &str) -> String {
+        let mut name = String::new();
+        names.unfold(folded, &mut name).unwrap();
+        name
     }
 
     #[test]
@@ -220,8 +241,8 @@ mod tests {
         ] {
             assert_eq!(name(&mut names, path), expected, "{path}");
         }
-        assert_eq!(names.name(&Path::of(b"/x"), 404).unwrap().text, UNMATCHED);
-        assert_eq!(names.name(&Path::of(b"/x"), 405).unwrap().text, UNMATCHED);
+        assert_eq!(look_up(&mut names, "/x", 404).unwrap().0, UNMATCHED);
+        assert_eq!(look_up(&mut names, "/x", 405).unwrap().0, UNMATCHED);
         assert_eq!(name(&mut names, &format!("/a/{}", "b".repeat(200))), "/a/**");
         assert_eq!(name(&mut names, &format!("/{}", "b".repeat(200))), "/**");
     }
@@ -240,9 +261,9 @@ mod tests {
             ("/", 405, "/"),
             ("/x", 405, UNMATCHED),
         ] {
-            assert_eq!(names.name(&Path::of(path.as_bytes()), status).unwrap().text, expected, "{path}");
+            assert_eq!(look_up(&mut names, path, status).unwrap().0, expected, "{path}");
         }
-        assert_eq!(names.again("/blog/{title}").unwrap().text, "/blog/{title}");
+        assert_eq!(again(&mut names, "/blog/{title}"), "/blog/{title}");
     }
 
     #[test]
@@ -272,14 +293,14 @@ mod tests {
     #[test]
     fn what_is_one_of_many_is_folded_and_what_has_traffic_is_not() {
         let mut names = full();
-        let crowded = names.name(&Path::of(b"/one-more"), 200).unwrap_err();
+        let crowded = look_up(&mut names, "/one-more", 200).unwrap_err();
         assert_eq!(crowded, Crowded(String::new()));
         names.thin("", |word| word == "word-aab");
         assert_eq!(name(&mut names, "/word-aab"), "/word-aab");
         assert_eq!(name(&mut names, "/word-aac"), "/{slug}");
-        assert_eq!(names.again("/word-aac/x").unwrap().text, "/{slug}/x");
-        assert_eq!(names.again("/{slug}/x").unwrap().text, "/{slug}/x");
-        assert!(names.name(&Path::of(b"/one-more"), 200).unwrap().provisional);
+        assert_eq!(again(&mut names, "/word-aac/x"), "/{slug}/x");
+        assert_eq!(again(&mut names, "/{slug}/x"), "/{slug}/x");
+        assert!(look_up(&mut names, "/one-more", 200).unwrap().1);
         // Behind it there is room again, common to all that were folded.
         assert_eq!(name(&mut names, "/one-more/reviews"), "/{slug}/reviews");
         assert_eq!(name(&mut names, "/one-more/reviews/7"), "/{slug}/reviews/{id}");
@@ -303,11 +324,11 @@ mod tests {
         let mut names = Names::default();
         for n in 0..200_000 {
             let path = format!("/{}/{}/{}", letters(n), letters(n / 3), letters(n / 7));
-            while let Err(Crowded(prefix)) = names.name(&Path::of(path.as_bytes()), 200) {
+            while let Err(Crowded(prefix)) = look_up(&mut names, &path, 200) {
                 names.thin(&prefix, |_| true);
             }
         }
-        assert!(names.places <= MOST_PLACES + MAX_SEGMENTS, "{}", names.places);
-        assert_eq!(names.places, count(&names.root));
+        assert!(names.places() <= MOST_PLACES + MAX_SEGMENTS, "{}", names.places());
+        assert_eq!(names.places(), names.places.iter().map(|place| place.next.len()).sum::<usize>());
     }
 }

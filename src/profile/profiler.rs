@@ -100,8 +100,10 @@ impl Profiler {
 
     fn merge(&self, Merger { rings, table }: &mut Merger) {
         for ring in rings {
-            while let Ok(sample) = ring.pop() {
-                table.add(&sample);
+            if let Ok(waiting) = ring.read_chunk(ring.slots()) {
+                let (first, second) = waiting.as_slices();
+                first.iter().chain(second).for_each(|sample| table.add(sample));
+                waiting.commit_all();
             }
         }
         let keeps_from = table.slow.keeps_from(table.minute, table.settings.slow);

@@ -13,7 +13,7 @@ use super::{
     OTHER, Settings, UNMATCHED,
     figures::Figures,
     folding::is_unmatched,
-    names::{Crowded, Name, Names},
+    names::{Crowded, Names},
     often::Often,
     sample::Sample,
     saturation::{Levels, Saturation},
@@ -30,7 +30,7 @@ const OWN_SHARE: u64 = 128;
 /// While half of the series are taken, an endpoint gets one from so many requests on. It is tried at every so many only:
 /// to look for a free one goes through all rows.
 const WORTH_A_SERIES: u64 = 100;
-/// Paths whose rows are remembered.
+/// Paths, and what they are folded into, whose rows are remembered.
 const REMEMBERED: usize = 1024;
 /// Of the paths whose name may change, one in so many is looked at anew.
 const LOOKED_AT_ANEW: u32 = 16;
@@ -129,6 +129,13 @@ struct Remembered {
     provisional: bool,
 }
 
+/// Where names are written, so that a request needs no place of its own for them.
+#[derive(Debug, Default)]
+struct Scratch {
+    folded: String,
+    name: String,
+}
+
 /// Endpoints by name and method, at most as many as the settings allow, and beside them `_other` and `_unmatched`, once
 /// per method.
 #[derive(Debug)]
@@ -148,6 +155,7 @@ pub(super) struct Table {
     /// Nobody who chooses paths can choose which of them collide.
     seed: u64,
     again: u32,
+    scratch: Scratch,
     /// Endpoints for which there is no row.
     newcomers: Often,
     pub(super) slow: SlowLog,
@@ -172,6 +180,7 @@ impl Table {
             remembered: vec![None; REMEMBERED],
             seed,
             again: 0,
+            scratch: Scratch::default(),
             newcomers: Often::default(),
             slow: SlowLog::default(),
             levels: Levels::default(),
@@ -254,28 +263,54 @@ impl Table {
         }
     }
 
+    /// The row of a path, found by the path itself, by what it is folded into, or by going through the tree of names.
     fn row_of(&mut self, sample: &Sample) -> usize {
-        let hash = XxHash3_64::oneshot_with_seed(self.seed ^ method_salt(sample), sample.path.as_bytes());
-        let place = (hash % REMEMBERED as u64) as usize;
-        if let Some(known) = self.remembered[place].filter(|known| known.hash == hash) {
-            self.again = self.again.wrapping_add(1);
-            if !known.provisional || !self.again.is_multiple_of(LOOKED_AT_ANEW) {
-                return known.row;
+        let salt = method_salt(sample);
+        let hash = self.hash(sample.path.as_bytes(), salt);
+        if let Some(row) = self.remembered(hash) {
+            return row;
+        }
+        let Scratch { mut folded, mut name } = std::mem::take(&mut self.scratch);
+        self.names.fold(&sample.path, sample.status, &mut folded);
+        // A path may look like what another one is folded into.
+        let of_folded = self.hash(folded.as_bytes(), !salt);
+        let row = self.remembered(of_folded).unwrap_or_else(|| {
+            let provisional = self.unfold(&folded, &mut name);
+            let row = self.row(&name, sample.method);
+            // Who is one of many today may be one of the busy tomorrow.
+            if *self.rows[row].endpoint != *OTHER {
+                self.remember(Remembered { hash: of_folded, row, provisional });
+                self.remember(Remembered { hash, row, provisional });
             }
-        }
-        let Name { text, provisional } = self.name_of(sample);
-        let row = self.row(&text, sample.method);
-        // Who is one of many today may be one of the busy tomorrow.
-        if *self.rows[row].endpoint != *OTHER {
-            self.remembered[place] = Some(Remembered { hash, row, provisional });
-        }
+            row
+        });
+        self.scratch = Scratch { folded, name };
         row
     }
 
-    fn name_of(&mut self, sample: &Sample) -> Name {
+    fn hash(&self, text: &[u8], salt: u64) -> u64 {
+        XxHash3_64::oneshot_with_seed(self.seed ^ salt, text)
+    }
+
+    fn remembered(&mut self, hash: u64) -> Option<usize> {
+        let known = self.remembered[(hash % REMEMBERED as u64) as usize].filter(|known| known.hash == hash)?;
+        if known.provisional {
+            self.again = self.again.wrapping_add(1);
+            if self.again.is_multiple_of(LOOKED_AT_ANEW) {
+                return None;
+            }
+        }
+        Some(known.row)
+    }
+
+    fn remember(&mut self, known: Remembered) {
+        self.remembered[(known.hash % REMEMBERED as u64) as usize] = Some(known);
+    }
+
+    fn unfold(&mut self, folded: &str, name: &mut String) -> bool {
         loop {
-            match self.names.name(&sample.path, sample.status) {
-                Ok(name) => return name,
+            match self.names.unfold(folded, name) {
+                Ok(provisional) => return provisional,
                 Err(crowded) => self.thin(crowded),
             }
         }
@@ -298,21 +333,18 @@ impl Table {
 
     /// Gives every row the name that its name has by now, and makes one row of those with the same.
     fn rename(&mut self) {
-        let mut renamed = Vec::new();
+        let (mut renamed, mut after) = (Vec::new(), String::new());
         for at in 0..self.rows.len() {
             let before = self.rows[at].endpoint.clone();
             if self.rows[at].is_common() {
                 continue;
             }
-            let after = loop {
-                match self.names.again(&before) {
-                    Ok(name) => break name.text,
-                    // What was behind several words is now behind one, and too much for one place: titles of titles.
-                    Err(Crowded(prefix)) => self.names.thin(&prefix, |_| false),
-                }
-            };
+            // What was behind several words is now behind one, and may be too much for one place: titles of titles.
+            while let Err(Crowded(prefix)) = self.names.unfold(&before, &mut after) {
+                self.names.thin(&prefix, |_| false);
+            }
             if after != *before {
-                let after: Arc<str> = after.into();
+                let after: Arc<str> = after.as_str().into();
                 self.slow.rename(&before, &after);
                 renamed.push((at, after));
             }
@@ -339,7 +371,7 @@ impl Table {
             return at;
         }
         if !matches!(endpoint, OTHER | UNMATCHED) && self.named() >= self.settings.max_endpoints {
-            let came = self.newcomers.count(&format!("{method} {endpoint}"));
+            let came = self.newcomers.count((method, endpoint));
             let least = self.least_busy().map_or(0, |at| self.rows[at].busy);
             if u64::from(came) <= least || !self.evict_least_busy() {
                 return self.find(OTHER, method).unwrap_or_else(|| self.insert(OTHER.into(), method));
@@ -444,7 +476,7 @@ impl Table {
     pub(super) fn restore(&mut self, endpoint: &str, method: &'static str, past: History, busy: u64) {
         let at = self.row(endpoint, method);
         // Its name is known to the tree too, so that it does not come to be one of many.
-        let _ = self.names.again(endpoint);
+        let _ = self.names.unfold(endpoint, &mut String::new());
         self.rows[at].past.merge(&past);
         self.rows[at].busy += busy;
     }
