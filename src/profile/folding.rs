@@ -50,29 +50,50 @@ pub(super) fn fold(path: &[u8], name: &mut String) {
 
 /// A segment, or the placeholder that it is folded into.
 fn folded(segment: &[u8]) -> &str {
-    let digits = segment.iter().filter(|byte| byte.is_ascii_digit()).count();
-    // The most frequent of them all.
-    if digits == segment.len() && digits > 0 {
+    let (mut all, mut digits) = (DIGIT | HEX | ALPHANUMERIC | PLAIN, 0);
+    for byte in segment {
+        let kinds = KINDS[usize::from(*byte)];
+        all &= kinds;
+        digits += usize::from(kinds & DIGIT);
+    }
+    if segment.is_empty() {
+        return "";
+    }
+    if all & DIGIT != 0 {
         return "{id}";
     }
-    let hex = segment.iter().all(u8::is_ascii_hexdigit);
-    let plain = segment.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
+    // Letters and digits mixed over such a length are a token, not a word.
+    let token = (all & ALPHANUMERIC != 0 && digits > 0 && segment.len() >= 16) || (digits >= 4 && segment.len() >= 20);
     match std::str::from_utf8(segment) {
-        Ok("") => "",
         _ if is_uuid(segment) => "{uuid}",
         _ if is_date(segment) => "{date}",
-        _ if hex && digits > 0 && segment.len() >= 8 => "{hash}",
-        _ if !plain || segment.len() > MAX_SEGMENT_BYTES || is_token(segment, digits) => "{slug}",
+        _ if all & HEX != 0 && digits > 0 && segment.len() >= 8 => "{hash}",
+        _ if all & PLAIN == 0 || segment.len() > MAX_SEGMENT_BYTES || token => SLUG,
         Ok(word) => word,
-        Err(_) => "{slug}",
+        Err(_) => SLUG,
     }
 }
 
-/// Letters and digits mixed over such a length are a token, not a word.
-fn is_token(segment: &[u8], digits: usize) -> bool {
-    let unbroken = segment.iter().all(u8::is_ascii_alphanumeric);
-    (unbroken && digits > 0 && segment.len() >= 16) || (digits >= 4 && segment.len() >= 20)
-}
+const DIGIT: u8 = 1;
+const HEX: u8 = 2;
+const ALPHANUMERIC: u8 = 4;
+/// What a word in a path is made of: the unreserved characters of RFC 3986 §2.3.
+const PLAIN: u8 = 8;
+
+/// What each byte is.
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        let byte = at as u8;
+        kinds[at] = byte.is_ascii_digit() as u8 * DIGIT
+            | byte.is_ascii_hexdigit() as u8 * HEX
+            | byte.is_ascii_alphanumeric() as u8 * ALPHANUMERIC
+            | (byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')) as u8 * PLAIN;
+        at += 1;
+    }
+    kinds
+};
 
 /// `8-4-4-4-12` hexadecimal digits (RFC 9562 §4).
 fn is_uuid(segment: &[u8]) -> bool {

@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    hash::BuildHasher,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use foldhash::fast::RandomState;
-use twox_hash::XxHash3_64;
+use foldhash::{fast::RandomState, quality::FixedState};
 
 use super::{
     OTHER, Settings, UNMATCHED,
@@ -153,7 +153,7 @@ pub(super) struct Table {
     names: Names,
     remembered: Vec<Option<Remembered>>,
     /// Nobody who chooses paths can choose which of them collide.
-    seed: u64,
+    hasher: FixedState,
     again: u32,
     scratch: Scratch,
     /// Endpoints for which there is no row.
@@ -178,7 +178,7 @@ impl Table {
             rows: Vec::new(),
             index: HashMap::default(),
             remembered: vec![None; REMEMBERED],
-            seed,
+            hasher: FixedState::with_seed(seed),
             again: 0,
             scratch: Scratch::default(),
             newcomers: Often::default(),
@@ -289,7 +289,7 @@ impl Table {
     }
 
     fn hash(&self, text: &[u8], salt: u64) -> u64 {
-        XxHash3_64::oneshot_with_seed(self.seed ^ salt, text)
+        self.hasher.hash_one((salt, text))
     }
 
     fn remembered(&mut self, hash: u64) -> Option<usize> {
