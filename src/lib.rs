@@ -10,6 +10,7 @@
 //! - [`compress`]: content codings: which one a client gets, and the encoders; [`cache_headers`]: what clients are told
 //!   about keeping an answer.
 //! - [`profile`]: one sample per request, merged into percentiles per endpoint.
+//! - [`advice`]: what should be done, by which numbers: pure rules over snapshots of all these.
 //! - [`units`]: durations and sizes, as people write them.
 //! - [`traffic`]: counters of the front door: connections, refusals, failures of the origin.
 //! - [`state`]: every long-lived component, built once.
@@ -32,6 +33,7 @@
 //! and locks held across an await.
 
 pub mod admin;
+pub mod advice;
 pub mod app;
 pub mod cache;
 pub mod cache_headers;
