@@ -232,7 +232,7 @@ pub struct CodingFigures {
 }
 
 /// The figures at one moment, as JSON, metrics and dashboard show them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// By coding.
     pub codings: Vec<CodingFigures>,
