@@ -128,8 +128,8 @@ mod tests {
         Exchange::get("/performance/profile/overview?window=15m").with(&used_state()).await.assert_json(
             r#"{"window":"15m","lasts_seconds":100.0,"requests":5,"requests_per_second":0.05,"errors":1,
             "error_rate_percent":20.0,"aborted":1,"streamed":0,"bytes":1020,
-            "latency_ms":{"avg":235.5,"p50":39.847,"p95":800.0,"p99":800.0,"max":800.0},
-            "upstream_latency_ms":{"avg":273.333,"p50":90.476,"p95":700.0,"p99":700.0,"max":700.0},
+            "latency_ms":{"avg":235.5,"p50":39.795,"p95":800.0,"p99":800.0,"max":800.0},
+            "upstream_latency_ms":{"avg":273.333,"p50":89.608,"p95":700.0,"p99":700.0,"max":700.0},
             "upstream_share_percent":87.05,"slow_requests":1,"slow_rate_percent":20.0,"cache_hit_rate_percent":25.0,
             "endpoints":2,"saturation":{"requests":3,"most_in_flight":1,"serves_at_once":null,"p95_ms":700.0,
             "unqueued_p95_ms":null,"queueing_share_of_p95_percent":null}}"#,
@@ -150,7 +150,7 @@ mod tests {
             r#"{"window":"1h","lasts_seconds":100.0,"endpoints_total":2,"endpoints":[
             {"method":"GET","endpoint":"/users/{id}","requests":4,"requests_per_second":0.04,"errors":1,"aborted":1,
             "streamed":0,"bytes":1020,"time_share_percent":89.38,
-            "latency_ms":{"min":2.0,"avg":280.667,"p50":39.847,"p95":800.0,"p99":800.0,"max":800.0,"stdev":367.552},
+            "latency_ms":{"min":2.0,"avg":280.667,"p50":39.795,"p95":800.0,"p99":800.0,"max":800.0,"stdev":367.552},
             "upstream_latency_ms":{"min":30.0,"avg":365.0,"p50":30.0,"p95":700.0,"p99":700.0,"max":700.0,"stdev":335.0},
             "upstream_share_percent":86.7,"cache_hit_rate_percent":25.0,"queries_per_request":null},
             {"method":"POST","endpoint":"/orders","requests":1,"requests_per_second":0.01,"errors":0,"aborted":0,

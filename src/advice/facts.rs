@@ -1,6 +1,6 @@
 //! What the rules look at: snapshots, taken at one moment.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::finding::Endpoint;
 use crate::{cache, compress, profile, route::Route};
@@ -21,11 +21,11 @@ pub struct Facts {
     /// How long `cache` and `compression` have been counted.
     pub counted_for: Duration,
     /// The settings in force of the cache.
-    pub cache_settings: cache::Settings,
+    pub cache_settings: Arc<cache::Settings>,
     /// The settings in force of coding.
-    pub compression_settings: compress::Settings,
+    pub compression_settings: Arc<compress::Settings>,
     /// The routes in force.
-    pub routes: Vec<Route>,
+    pub routes: Arc<Vec<Route>>,
     /// The hit rate that there could be, 0 to 100, where it is known.
     pub achievable_hit_rate_percent: Option<f64>,
     /// Database queries by endpoint, where they are seen.

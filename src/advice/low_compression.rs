@@ -190,7 +190,7 @@ fn poor(kind: Kind, volume: Volume, ratio: f64, facts: &Facts) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
     use super::*;
     use crate::compress::Stats;
@@ -247,7 +247,7 @@ mod tests {
     fn codings_that_are_missing_are_offered() {
         let mut facts = facts(10, &[(Skip::NotAccepted, 100)]);
         assert!(matches!(find(&facts)[0].remedy, Remedy::Sentence(_)));
-        facts.compression_settings.codings = vec![Coding::Zstd];
+        Arc::make_mut(&mut facts.compression_settings).codings = vec![Coding::Zstd];
         let Remedy::Config(lines) = &find(&facts)[0].remedy else { panic!("{facts:?}") };
         assert!(lines.ends_with("[compression]\ncodings = [\"zstd\", \"br\", \"gzip\", \"deflate\"]\n"), "{lines}");
     }

@@ -3,10 +3,11 @@
 //! One rule per file, each a pure function over [`Facts`] that answers with [`Finding`]s; here they are put together, the
 //! gravest first, without those that the operator has muted.
 //!
-//! - `facts`: what rules look at; `finding`: what they answer.
+//! - `facts`: what rules look at; `counted`: the part of it that is kept; `finding`: what they answer.
 //! - `slow_endpoint`, `low_hit_rate`, `not_cached`, `many_queries`, `low_compression`, `errors`, `saturation`: the rules.
 //! - `say`: figures in sentences; `snippet`: lines for `proxy.toml`.
 
+mod counted;
 mod errors;
 mod facts;
 pub mod finding;
@@ -15,13 +16,14 @@ mod low_hit_rate;
 mod many_queries;
 mod not_cached;
 mod saturation;
-mod say;
+pub(crate) mod say;
 mod slow_endpoint;
-pub mod snippet;
+mod snippet;
 
 #[cfg(test)]
 mod fixture;
 
+pub use counted::{Counted, Recently};
 pub use facts::{Facts, QueriesPerRequest};
 pub use finding::{Confidence, Endpoint, Figure, Finding, Remedy, Severity, Worth};
 
@@ -60,6 +62,17 @@ pub struct Found {
 /// Kinds of findings, which is what `advice.mute` may begin with.
 pub fn kinds() -> impl Iterator<Item = &'static str> {
     RULES.into_iter().map(|(kind, _)| kind)
+}
+
+/// The longest name of a finding that can be muted, in bytes: a method, the longest name of an endpoint, and what else
+/// tells findings apart.
+const LONGEST_NAME: usize = 400;
+
+/// Whether a finding could have this id, or kind.
+pub fn can_mute(name: &str) -> bool {
+    let (kind, rest) = name.split_once(':').map_or((name, None), |(kind, rest)| (kind, Some(rest)));
+    let is_text = name.len() <= LONGEST_NAME && !name.chars().any(char::is_control);
+    is_text && rest != Some("") && kinds().any(|known| known == kind)
 }
 
 /// What all rules find, but for what is muted.

@@ -132,7 +132,9 @@ fn remedy(facts: &Facts, why: Why, route: Option<&str>) -> Remedy {
                 "Nobody says how long answers are fresh: if these may be half a minute old, a route says so.",
                 "Of all endpoints this one has the most requests that the app had to answer.",
             ];
-            let lines = busiest(facts).and_then(|endpoint| snippet::keep_for(&endpoint, TTL, &comments, &facts.routes));
+            let lines = busiest(facts).and_then(|endpoint| {
+                snippet::keep_for(&endpoint, TTL, &comments, &facts.routes, &facts.hour.endpoints)
+            });
             lines.unwrap_or(Remedy::Sentence(words))
         }
         Why::NotStored(Skip::TooLarge) => larger_bodies(facts).unwrap_or(Remedy::Sentence(words)),
@@ -151,7 +153,7 @@ fn busiest(facts: &Facts) -> Option<Endpoint> {
 
 /// Room for larger bodies, where the store has it.
 fn larger_bodies(facts: &Facts) -> Option<Remedy> {
-    let cache::Settings { max_object_bytes, max_bytes, .. } = facts.cache_settings;
+    let cache::Settings { max_object_bytes, max_bytes, .. } = *facts.cache_settings;
     let larger = max_object_bytes.saturating_mul(GROWTH).min(max_bytes / SHARE_OF_STORE);
     (larger > max_object_bytes).then(|| {
         let (larger, now) = (units::show_size(larger), units::show_size(max_object_bytes));
@@ -163,7 +165,7 @@ fn larger_bodies(facts: &Facts) -> Option<Remedy> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
     use super::{super::fixture::rows, *};
     use crate::cache::Stats;
@@ -254,8 +256,8 @@ mod tests {
         for (max_bytes, max_object_bytes, expected) in
             [(256, 8, Some("\"32MiB\"")), (128, 8, Some("\"16MiB\"")), (64, 8, None), (1024, 128, None)]
         {
-            facts.cache_settings.max_bytes = max_bytes << 20;
-            facts.cache_settings.max_object_bytes = max_object_bytes << 20;
+            let settings = Arc::make_mut(&mut facts.cache_settings);
+            (settings.max_bytes, settings.max_object_bytes) = (max_bytes << 20, max_object_bytes << 20);
             let lines = match &find(&facts)[0].remedy {
                 Remedy::Config(lines) => Some(lines.clone()),
                 Remedy::Sentence(_) => None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `340 ms`, `1.2 s`, `35 s` or `12 min`.
-pub(super) fn time(duration: Duration) -> String {
+pub(crate) fn time(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     match seconds {
         ..0.009_95 => format!("{:.1} ms", seconds * 1e3),
@@ -15,7 +15,7 @@ pub(super) fn time(duration: Duration) -> String {
 }
 
 /// How far back something goes: `the last 64 minutes`. Nothing shorter than a second is told.
-pub(super) fn last(duration: Duration) -> String {
+pub(crate) fn last(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     let (count, unit) = match seconds {
         ..119.5 => (seconds.round().max(1.0), "second"),
@@ -26,17 +26,17 @@ pub(super) fn last(duration: Duration) -> String {
 }
 
 /// Whole percent from 10 on, tenths below.
-pub(super) fn percent(percent: f64) -> String {
+pub(crate) fn percent(percent: f64) -> String {
     if percent < 9.95 { format!("{} %", (percent * 10.0).round() / 10.0) } else { format!("{percent:.0} %") }
 }
 
 /// `1 request`, `20 requests`.
-pub(super) fn requests(count: u64) -> String {
+pub(crate) fn requests(count: u64) -> String {
     if count == 1 { "1 request".into() } else { format!("{count} requests") }
 }
 
 /// `312 bytes`, `4.7 KiB`, `2.0 MiB`.
-pub(super) fn bytes(bytes: f64) -> String {
+pub(crate) fn bytes(bytes: f64) -> String {
     match bytes {
         ..1023.5 => format!("{bytes:.0} bytes"),
         ..1_048_000.0 => format!("{:.1} KiB", bytes / 1024.0),
@@ -46,14 +46,14 @@ pub(super) fn bytes(bytes: f64) -> String {
 }
 
 /// A clause as a sentence of its own.
-pub(super) fn sentence(clause: &str) -> String {
+pub(crate) fn sentence(clause: &str) -> String {
     let mut letters = clause.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", letters.as_str())
 }
 
 /// Members of a list: `a`, `a and b`, `a, b and c`.
-pub(super) fn list(members: &[String]) -> String {
+pub(crate) fn list(members: &[String]) -> String {
     match members {
         [] => String::new(),
         [only] => only.clone(),

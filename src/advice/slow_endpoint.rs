@@ -86,7 +86,7 @@ fn remedy(endpoint: &Endpoint, facts: &Facts) -> Remedy {
         "/performance/profile/slowest says where the time of its slowest requests goes.",
         "If its answers may be half a minute old, to whoever asks without a cookie, this spares the app most of them:",
     ];
-    snippet::keep_for(endpoint, TTL, &comments, &facts.routes).unwrap_or_else(|| {
+    snippet::keep_for(endpoint, TTL, &comments, &facts.routes, &facts.hour.endpoints).unwrap_or_else(|| {
         let sentence = "Look at its slowest requests in /performance/profile/slowest, and at what the app does for them: \
                         a query without an index, many queries in a loop, or a call to somebody else.";
         Remedy::Sentence(sentence.into())
