@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::finding::Endpoint;
+use super::{finding::Endpoint, marker::Change};
 use crate::{cache, compress, profile, route::Route};
 
 /// What the rules look at. Plain data, so that a rule is a function of it and of nothing else.
@@ -28,6 +28,8 @@ pub struct Facts {
     pub routes: Arc<Vec<Route>>,
     /// The hit rate that there could be, 0 to 100, where it is known.
     pub achievable_hit_rate_percent: Option<f64>,
+    /// What was before and after markers, the newest first.
+    pub changes: Vec<Change>,
     /// Database queries by endpoint, where they are seen.
     pub queries: Vec<QueriesPerRequest>,
 }

@@ -4,7 +4,8 @@
 //! gravest first, without those that the operator has muted.
 //!
 //! - `facts`: what rules look at; `counted`: the part of it that is kept; `finding`: what they answer.
-//! - `slow_endpoint`, `low_hit_rate`, `not_cached`, `many_queries`, `low_compression`, `errors`, `saturation`: the rules.
+//! - `slow_endpoint`, `low_hit_rate`, `not_cached`, `many_queries`, `low_compression`, `errors`, `saturation`,
+//!   `regression`: the rules. `marker`: moments that the last one looks at.
 //! - `say`: figures in sentences; `snippet`: lines for `proxy.toml`.
 
 mod counted;
@@ -14,7 +15,9 @@ pub mod finding;
 mod low_compression;
 mod low_hit_rate;
 mod many_queries;
+mod marker;
 mod not_cached;
+mod regression;
 mod saturation;
 pub(crate) mod say;
 mod slow_endpoint;
@@ -26,13 +29,15 @@ mod fixture;
 pub use counted::{Counted, Recently};
 pub use facts::{Facts, QueriesPerRequest};
 pub use finding::{Confidence, Endpoint, Figure, Finding, Remedy, Severity, Worth};
+pub use marker::{Change, Kind, Marker, Markers, Step, steps};
 
 /// Findings beyond these say nothing to anybody.
 pub const MOST_FINDINGS: usize = 100;
 
 /// Every rule: the kind of its findings, and what it finds.
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     (errors::KIND, errors::find),
+    (regression::KIND, regression::find),
     (slow_endpoint::KIND, slow_endpoint::find),
     (saturation::KIND, saturation::find),
     (low_hit_rate::KIND, low_hit_rate::find),
@@ -66,7 +71,7 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 
 /// The longest name of a finding that can be muted, in bytes: a method, the longest name of an endpoint, and what else
 /// tells findings apart.
-const LONGEST_NAME: usize = 400;
+const LONGEST_NAME: usize = 1000;
 
 /// Whether a finding could have this id, or kind.
 pub fn can_mute(name: &str) -> bool {
