@@ -276,7 +276,8 @@ mod tests {
                 json["findings"].as_array().unwrap().iter().map(|finding| finding["id"].as_str().unwrap().to_owned());
             ids.filter(|id| id.starts_with("regression")).collect::<Vec<String>>()
         };
-        minutes(30, 50).await;
+        // Two full hours, which is what is left of this in the end.
+        minutes(120, 50).await;
         let post = Exchange::of("POST", "/performance/markers").field("content-type", "application/json");
         post.body(r#"{"label":"v1.4.2"}"#).with(&state).await;
         // The minute of the marker itself is neither before nor after.
