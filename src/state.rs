@@ -12,6 +12,7 @@ use crate::{
     cache::{Cache, keyed::KeyedCache},
     cache_headers,
     compress::Compression,
+    observe::Observer,
     profile::Profiler,
     route::Route,
     traffic::{Counter, Ratelimited, Traffic},
@@ -30,6 +31,8 @@ pub struct State {
     pub cache_headers: ArcSwap<cache_headers::Settings>,
     /// The routes in force.
     pub routes: ArcSwap<Vec<Route>>,
+    /// What caching would do.
+    pub observer: Observer,
     /// Timings per endpoint.
     pub profiler: Profiler,
     /// Counters of the front door.

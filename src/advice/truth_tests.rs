@@ -75,7 +75,7 @@ impl Stage {
             .collect();
         let began = self.start + asked.at;
         let answer = Answer {
-            endpoint: &asked.path,
+            path: asked.path.as_bytes(),
             url,
             key: hash((url, given.varies)),
             identity: hash((asked.client, asked.session)),
@@ -90,7 +90,7 @@ impl Stage {
             obstacle: given.obstacle.or(asked.session.map(|_| "cookie")),
             dimensions: &dimensions,
         };
-        self.observer.answered(&answer, |name| name.into());
+        self.observer.answered(&answer, |path| String::from_utf8_lossy(path).into());
     }
 
     fn write(&mut self, url: &str, client: u64, at: Duration) {

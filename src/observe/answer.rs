@@ -10,8 +10,8 @@ use twox_hash::XxHash3_64;
 /// An answer of the app to GET, whole. Whatever could name a person or hold a secret is a keyed hash by now.
 #[derive(Clone, Debug)]
 pub struct Answer<'a> {
-    /// The request's path with its ids folded.
-    pub endpoint: &'a str,
+    /// The request's path, without its query. It is only looked at, to find the endpoint's name.
+    pub path: &'a [u8],
     /// The URL: scheme, host, path and query.
     pub url: u64,
     /// The URL and the values of the fields that the answer varies by: what a cache tells answers apart by.

@@ -24,10 +24,12 @@ mod watch;
 
 use std::{
     fmt,
+    hash::{BuildHasher, Hash},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use foldhash::quality::FixedState;
 use parking_lot::Mutex;
 
 pub use answer::{Answer, Content, Digest, Dimension, Kind};
@@ -53,6 +55,7 @@ pub const SPARSE_BYTES: u64 = 256;
 pub struct Observer {
     watch: Mutex<Watch>,
     seed: u64,
+    hasher: FixedState,
 }
 
 impl fmt::Debug for Observer {
@@ -65,7 +68,12 @@ impl Observer {
     /// One that has seen nothing. Digests are keyed by `seed`, which nobody else is to know: they are good for telling
     /// answers apart within this process, and for nothing else.
     pub fn new(seed: u64, now: Instant) -> Self {
-        Self { watch: Mutex::new(Watch::new(now)), seed }
+        Self { watch: Mutex::new(Watch::new(now)), seed, hasher: FixedState::with_seed(seed) }
+    }
+
+    /// A hash by which this process tells things apart; nobody can choose what falls together.
+    pub fn hash(&self, parts: impl Hash) -> u64 {
+        self.hasher.hash_one(parts)
     }
 
     /// A digest to be fed with what an answer consists of.
@@ -73,8 +81,8 @@ impl Observer {
         Digest::new(self.seed)
     }
 
-    /// Takes up an answer of the app. `name` says what a folded path is called by now.
-    pub fn answered(&self, answer: &Answer<'_>, name: impl Fn(&str) -> Arc<str>) {
+    /// Takes up an answer of the app. `name` says what a path is called.
+    pub fn answered(&self, answer: &Answer<'_>, name: impl Fn(&[u8]) -> Arc<str>) {
         self.watch.lock().answered(answer, name);
     }
 
@@ -83,7 +91,7 @@ impl Observer {
         self.watch.lock().wrote(url, identity, at);
     }
 
-    /// What was seen in the last hour. `name` is as in [`Observer::answered`].
+    /// What was seen in the last hour. `name` says what is called so by now: names may have been folded since.
     pub fn report(&self, now: Instant, name: impl Fn(&str) -> Arc<str>) -> Report {
         self.watch.lock().report(now, name)
     }

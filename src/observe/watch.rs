@@ -108,11 +108,11 @@ impl Watch {
         self.written.note(url, at);
     }
 
-    pub(super) fn answered(&mut self, answer: &Answer<'_>, name: impl Fn(&str) -> Arc<str>) {
+    pub(super) fn answered(&mut self, answer: &Answer<'_>, name: impl Fn(&[u8]) -> Arc<str>) {
         let (began, ended) = (self.at(answer.began), self.at(answer.ended));
         let row = match self.resources.get(&answer.key) {
             Some(place) => place.row,
-            None => match self.row(&name(answer.endpoint), ended) {
+            None => match self.row(&name(answer.path), ended) {
                 Some(row) => row,
                 None => {
                     self.overflowed += 1;
