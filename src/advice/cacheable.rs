@@ -252,7 +252,7 @@ pub(super) fn percent(part: u64, whole: u64) -> f64 {
     part as f64 * 100.0 / whole.max(1) as f64
 }
 
-fn shown_percent(percent: f64) -> String {
+pub(super) fn shown_percent(percent: f64) -> String {
     match percent {
         0.0 => "0 %".into(),
         _ if percent < 0.1 => "less than 0.1 %".into(),
@@ -267,7 +267,7 @@ fn shown(number: f64) -> String {
     if number >= 100.0 { grouped(number.round() as u64) } else { format!("{number:.1}") }
 }
 
-fn shown_span(lasts: Duration) -> String {
+pub(super) fn shown_span(lasts: Duration) -> String {
     match lasts.as_secs() {
         3600.. => "the last hour".into(),
         120.. => format!("the last {} minutes", lasts.as_secs() / 60),
@@ -276,7 +276,7 @@ fn shown_span(lasts: Duration) -> String {
 }
 
 /// `12431` as `12 431`.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -7,6 +7,7 @@ pub mod cacheable;
 pub mod finding;
 pub mod own_writes;
 pub mod splits;
+pub mod switch_on;
 
 #[cfg(test)]
 mod truth_tests;

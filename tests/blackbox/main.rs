@@ -31,6 +31,7 @@ mod large;
 mod limits;
 mod load;
 mod metrics;
+mod observe;
 mod openapi;
 mod owners;
 mod poisoning;
