@@ -9,17 +9,18 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    observe::{Figures, Hits, LIFETIMES, Report, Watched},
+    observe::{Figures, Hits, LIFETIMES, Watched},
     route::{Route, matches},
     units,
 };
 
-use super::{Confidence, Endpoint, Figure, Finding, Remedy, Severity, Worth};
+use super::{Confidence, Endpoint, Facts, Figure, Finding, Remedy, Severity, Worth, say};
 
+pub(super) const KIND: &str = "cacheable";
 /// Watched answers without which nothing is said, and hits.
 const ENOUGH: u64 = 20;
 /// Percent of the hits that may have been out of date.
-pub const OUTDATED_PERCENT: f64 = 1.0;
+const OUTDATED_PERCENT: f64 = 1.0;
 /// A longer lifetime has to be worth it: the shortest with this share of the most hits that any has is advised.
 const NEARLY_ALL: f64 = 0.9;
 /// Percent of the answers that must be saved at least.
@@ -42,8 +43,9 @@ pub(super) struct Choice {
     pub(super) identified: bool,
 }
 
-/// What should be cached that is not. `routes` are those in force.
-pub fn cacheable(report: &Report, routes: &[Route]) -> Vec<Finding> {
+/// What should be cached that is not.
+pub(super) fn find(facts: &Facts) -> Vec<Finding> {
+    let (report, routes) = (&facts.observed, &*facts.routes);
     let chosen: Vec<(&Watched, Choice)> =
         report.endpoints.iter().filter_map(|watched| Some((watched, choose(watched)?))).collect();
     let finding = |(watched, choice): &(&Watched, Choice)| {
@@ -133,16 +135,16 @@ fn advise(
     let because = format!(
         "{} of answers to the same request were the same as the one before; caching for {for_long} would have saved {} \
          upstream requests and {} upstream seconds a minute in {}; {} of hits would have been out of date.{}",
-        shown_percent(percent(figures.same, figures.repeats)),
-        grouped(gained.requests.round() as u64),
+        say::percent(percent(figures.same, figures.repeats)),
+        say::grouped(gained.requests.round() as u64),
         shown(gained.seconds / minutes),
-        shown_span(lasts),
-        shown_percent(outdated),
+        say::last(lasts),
+        say::percent(outdated),
         if identified {
             format!(
                 " {} of the requests have cookies or credentials; {} different people had the same answer as somebody \
                  else, and nobody another.",
-                shown_percent(percent(figures.identified, figures.watched)),
+                say::percent(percent(figures.identified, figures.watched)),
                 watched.agreed
             )
         } else {
@@ -150,7 +152,7 @@ fn advise(
         }
     );
     Some(Finding {
-        kind: "cacheable",
+        kind: KIND,
         severity: Severity::Info,
         confidence: if candidate { Confidence::Candidate } else { Confidence::Measured },
         endpoint: Some(Endpoint { method: "GET".into(), name: endpoint.to_string() }),
@@ -252,54 +254,14 @@ pub(super) fn percent(part: u64, whole: u64) -> f64 {
     part as f64 * 100.0 / whole.max(1) as f64
 }
 
-pub(super) fn shown_percent(percent: f64) -> String {
-    match percent {
-        0.0 => "0 %".into(),
-        _ if percent < 0.1 => "less than 0.1 %".into(),
-        _ if percent > 99.9 && percent < 100.0 => "more than 99.9 %".into(),
-        _ if percent < 10.0 => format!("{percent:.1} %"),
-        _ => format!("{percent:.0} %"),
-    }
-}
-
 /// A number with a digit behind the point where that says something.
 fn shown(number: f64) -> String {
-    if number >= 100.0 { grouped(number.round() as u64) } else { format!("{number:.1}") }
-}
-
-pub(super) fn shown_span(lasts: Duration) -> String {
-    match lasts.as_secs() {
-        3600.. => "the last hour".into(),
-        120.. => format!("the last {} minutes", lasts.as_secs() / 60),
-        seconds => format!("the last {seconds} seconds"),
-    }
-}
-
-/// `12431` as `12 431`.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut shown = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            shown.push(' ');
-        }
-        shown.push(digit);
-    }
-    shown
+    if number >= 100.0 { say::grouped(number.round() as u64) } else { format!("{number:.1}") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        for (number, expected) in
-            [(0, "0"), (999, "999"), (1000, "1 000"), (12_431, "12 431"), (1_234_567, "1 234 567")]
-        {
-            assert_eq!(grouped(number), expected);
-        }
-    }
 
     #[test]
     fn a_pattern_takes_in_what_has_a_name_of_its_own() {

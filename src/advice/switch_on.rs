@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use crate::observe::Report;
 
-use super::{
-    Confidence, Figure, Finding, Remedy, Severity, Worth,
-    cacheable::{grouped, percent, shown_percent, shown_span},
-};
+use super::{Confidence, Facts, Figure, Finding, Remedy, Severity, Worth, cacheable::percent, say};
 
+pub(super) const KIND: &str = "switch_on";
 /// Answers without which nothing is said.
 const ENOUGH: u64 = 20;
 
 /// While `mode` is `"observe"`: what would have been answered from the cache with the lifetimes that are stated now.
-pub fn switch_on(report: &Report) -> Option<Finding> {
+pub(super) fn find(facts: &Facts) -> Vec<Finding> {
+    facts.observed.only_observes.then(|| finding(&facts.observed)).flatten().into_iter().collect()
+}
+
+fn finding(report: &Report) -> Option<Finding> {
     let (mut answers, mut hits, mut outdated, mut seconds) = (0.0, 0.0, 0.0, 0.0);
     for watched in &report.endpoints {
         // What is watched stands for all.
@@ -29,31 +31,31 @@ pub fn switch_on(report: &Report) -> Option<Finding> {
     }
     let (answers, hits, outdated) = (answers.round() as u64, hits.round() as u64, outdated.round() as u64);
     let minutes = report.lasts.as_secs_f64().max(1.0) / 60.0;
-    let span = shown_span(report.lasts);
+    let span = say::last(report.lasts);
     let because = match hits {
         0 => format!(
             "None of {} answers of the app in {span} could have come from the cache: the app states no lifetimes, and \
              neither does the configuration. Other findings say which endpoints could have one.",
-            grouped(answers)
+            say::grouped(answers)
         ),
         _ => format!(
             "Of {} answers of the app in {span}, {} ({}) would have come from the cache, with the lifetimes that the app and \
              the configuration state now; {} of them would have been out of date.",
-            grouped(answers),
-            grouped(hits),
-            shown_percent(percent(hits, answers)),
-            shown_percent(percent(outdated, hits))
+            say::grouped(answers),
+            say::grouped(hits),
+            say::percent(percent(hits, answers)),
+            say::percent(percent(outdated, hits))
         ),
     };
     Some(Finding {
-        kind: "switch_on",
+        kind: KIND,
         severity: Severity::Info,
         confidence: Confidence::Measured,
         endpoint: None,
         subject: String::new(),
         title: format!(
             "Switched on, the cache would answer {} of what it may look at",
-            shown_percent(percent(hits, answers))
+            say::percent(percent(hits, answers))
         ),
         because,
         remedy: Remedy::Config("mode = \"on\"  # at the head of the file, in place of \"observe\"\n".into()),

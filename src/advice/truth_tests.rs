@@ -7,7 +7,7 @@ use std::{
 
 use crate::observe::{Answer, Content, Dimension, Kind, LIFETIMES, Observer, Report};
 
-use super::{Confidence, Finding, Remedy, cacheable::cacheable, own_writes::own_writes, splits::splits};
+use super::{Confidence, Facts, Finding, Remedy, cacheable, own_write, split};
 
 /// Who asks for what, and when.
 #[derive(Clone, Debug)]
@@ -126,8 +126,12 @@ fn watch(traffic: &[Asked], app: App<'_>) -> Report {
     stage.report()
 }
 
+fn facts(report: &Report) -> Facts {
+    Facts { observed: report.clone(), ..Facts::default() }
+}
+
 fn advised(report: &Report) -> Option<Finding> {
-    let mut findings = cacheable(report, &[]);
+    let mut findings = cacheable::find(&facts(report));
     assert!(findings.len() <= 1, "{findings:?}");
     findings.pop()
 }
@@ -335,11 +339,11 @@ fn a_client_that_would_not_see_its_own_write_is_reported() {
         stage.ask(&asked, &Given::of(version));
     }
     let report = stage.report();
-    let found = own_writes(&report);
+    let found = own_write::find(&facts(&report));
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].id(), "own_write:GET /posts");
     assert!(report.endpoints[0].figures.lifetimes[1].own_writes > 0);
-    assert_eq!(cacheable(&report, &[]), []);
+    assert_eq!(cacheable::find(&facts(&report)), []);
 }
 
 #[test]
@@ -355,7 +359,7 @@ fn a_write_to_the_same_url_is_seen_by_the_cache() {
         let asked = Asked { at: at + SECOND / 2, client: n % 7, session: None, path: "/posts".into(), query: vec![] };
         stage.ask(&asked, &Given::of(version));
     }
-    assert_eq!(own_writes(&stage.report()), []);
+    assert_eq!(own_write::find(&facts(&stage.report())), []);
     assert!(stage.report().endpoints[0].figures.lifetimes.iter().all(|hits| hits.outdated == 0));
 }
 
@@ -370,7 +374,7 @@ fn what_splits_the_cache_for_nothing_is_named() {
         varies: Some(("user-agent", asked.client)),
         ..Given::of((asked.query[0].1, asked.query[2].1, 0))
     };
-    let named: Vec<String> = splits(&watch(&traffic, &app)).iter().map(Finding::id).collect();
+    let named: Vec<String> = split::find(&facts(&watch(&traffic, &app))).iter().map(Finding::id).collect();
     assert_eq!(named, ["split:GET /it:query=utm_source", "split:GET /it:header=user-agent"]);
 }
 

@@ -256,6 +256,17 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// What was counted since it was `before`.
+    fn since(&mut self, before: &Self) {
+        fn each<T>(now: &mut [(T, u64)], before: &[(T, u64)]) {
+            now.iter_mut().zip(before).for_each(|((_, now), (_, before))| *now = now.saturating_sub(*before));
+        }
+        each(&mut self.outcomes, &before.outcomes);
+        each(&mut self.bypasses, &before.bypasses);
+        each(&mut self.skips, &before.skips);
+        self.stored = self.stored.saturating_sub(before.stored);
+    }
+
     fn add(&mut self, other: &Self) {
         fn each<T>(sum: &mut [(T, u64)], other: &[(T, u64)]) {
             sum.iter_mut().zip(other).for_each(|((_, sum), (_, more))| *sum += more);
@@ -304,6 +315,16 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// What was counted since it was `before`, but for purges; and what is held now.
+    pub fn since(mut self, before: &Self) -> Self {
+        self.total.since(&before.total);
+        // Routes are never given up, and in the order in which they came up.
+        self.routes.iter_mut().zip(&before.routes).for_each(|((_, now), (_, before))| now.since(before));
+        let evictions = self.evictions.iter_mut().zip(&before.evictions);
+        evictions.for_each(|((_, now), (_, before))| *now = now.saturating_sub(*before));
+        self
+    }
+
     /// Purges of one mode, by kind.
     pub fn purged(&self, mode: Mode) -> Vec<(Kind, u64)> {
         Kind::ALL.iter().copied().zip(self.purges[mode as usize].iter().copied()).collect()

@@ -12,6 +12,7 @@ use super::delivery::{self, CacheHeaders, Compression};
 use super::problem::{Fault, Given, Place, Problem};
 use super::section::{Document, Section, size};
 use crate::{
+    advice,
     header::{fields::is_token, refusal::MAX_HEADERS},
     profile::Template,
     route::Class,
@@ -62,6 +63,7 @@ pub(super) struct File {
     pub(super) cache_headers: CacheHeaders,
     pub(super) routes: Vec<Route>,
     pub(super) profile: Profile,
+    pub(super) advice: Advice,
     pub(super) tasks_store: Option<Given<PathBuf>>,
 }
 
@@ -186,6 +188,12 @@ pub(super) struct Profile {
     pub(super) snapshot: Option<Given<PathBuf>>,
 }
 
+/// `[advice]`.
+#[derive(Debug, Default)]
+pub(super) struct Advice {
+    pub(super) mute: Option<List<String>>,
+}
+
 impl File {
     /// Reads what can be read, and names what cannot.
     pub(super) fn parse(text: &[u8]) -> (File, Vec<Problem>) {
@@ -223,6 +231,7 @@ impl File {
             cache_headers: CacheHeaders::read(root.section("cache_headers")),
             routes: routes(&mut root),
             profile: Profile::read(root.section("profile")),
+            advice: Advice::read(root.section("advice")),
             tasks_store: tasks_store(root.section("tasks")),
         };
         root.finish();
@@ -353,6 +362,15 @@ impl Profile {
         };
         section.finish();
         profile
+    }
+}
+
+impl Advice {
+    fn read(mut section: Section<'_>) -> Advice {
+        let muted = |text: &str| if advice::can_mute(text) { Ok(text.to_owned()) } else { Err(Fault::Finding) };
+        let advice = Advice { mute: section.texts("mute", muted) };
+        section.finish();
+        advice
     }
 }
 

@@ -30,7 +30,7 @@ use file::{File, List, MaxBytes};
 use problem::{Fault, Place, Problem};
 pub use problem::{Given, Problems};
 
-use crate::{admin, cache, cache_headers, compress, profile, route, server};
+use crate::{admin, advice, cache, cache_headers, compress, profile, route, server};
 
 /// A longer file is not a configuration: reading it whole would only cost memory.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -56,6 +56,8 @@ pub struct Config {
     pub profile: profile::Settings,
     /// `profile.snapshot`: the file in which figures survive a restart. Default: none.
     pub profile_snapshot: Option<PathBuf>,
+    /// `[advice]`.
+    pub advice: advice::Settings,
     /// `[tasks]`.
     pub tasks: Tasks,
 }
@@ -147,6 +149,7 @@ impl Config {
             routes: file.routes.iter().map(route_settings).collect(),
             profile,
             profile_snapshot: given(&file.profile.snapshot),
+            advice: advice::Settings { mute: file.advice.mute.as_ref().map(items).unwrap_or_default() },
             tasks: Tasks { store: given(&file.tasks_store) },
         }
     }

@@ -25,7 +25,10 @@ mod watch;
 use std::{
     fmt,
     hash::{BuildHasher, Hash},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -54,6 +57,7 @@ pub const SPARSE_BYTES: u64 = 256;
 /// answered from the cache never comes here.
 pub struct Observer {
     watch: Mutex<Watch>,
+    only_observes: AtomicBool,
     seed: u64,
     hasher: FixedState,
 }
@@ -68,7 +72,22 @@ impl Observer {
     /// One that has seen nothing. Digests are keyed by `seed`, which nobody else is to know: they are good for telling
     /// answers apart within this process, and for nothing else.
     pub fn new(seed: u64, now: Instant) -> Self {
-        Self { watch: Mutex::new(Watch::new(now)), seed, hasher: FixedState::with_seed(seed) }
+        Self {
+            watch: Mutex::new(Watch::new(now)),
+            only_observes: AtomicBool::new(false),
+            seed,
+            hasher: FixedState::with_seed(seed),
+        }
+    }
+
+    /// Forgets all that was seen: under another configuration it says nothing.
+    pub fn forget(&self, now: Instant) {
+        *self.watch.lock() = Watch::new(now);
+    }
+
+    /// Whether everything passes as it is from now on, so that nothing but this is done.
+    pub fn only_observe(&self, only: bool) {
+        self.only_observes.store(only, Relaxed);
     }
 
     /// A hash by which this process tells things apart; nobody can choose what falls together.
@@ -93,6 +112,7 @@ impl Observer {
 
     /// What was seen in the last hour. `name` says what is called so by now: names may have been folded since.
     pub fn report(&self, now: Instant, name: impl Fn(&str) -> Arc<str>) -> Report {
-        self.watch.lock().report(now, name)
+        let only_observes = self.only_observes.load(Relaxed);
+        Report { only_observes, ..self.watch.lock().report(now, name) }
     }
 }

@@ -178,6 +178,8 @@ impl Tally {
             }
         }
         match answer.obstacle {
+            // What is confirmed was sent before.
+            _ if matches!(answer.content, Content::Unchanged(_)) => {}
             Some(why) => *self.obstacles.entry(why).or_default() += 1,
             None => self.storable += 1,
         }

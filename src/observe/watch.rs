@@ -28,8 +28,10 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(2 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// What was seen of late.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
+    /// Everything passes as it is: `mode = "observe"`.
+    pub only_observes: bool,
     /// How long it was looked at, an hour at most.
     pub lasts: Duration,
     /// Endpoints with answers in it, in the order of their names.
@@ -191,6 +193,7 @@ impl Watch {
         endpoints.retain(|watched| watched.figures.answers > 0);
         endpoints.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
         Report {
+            only_observes: false,
             lasts: Duration::from_micros(now).min(HOUR),
             endpoints,
             splits: self.splits.report(|row| self.rows[row].name.to_string()),

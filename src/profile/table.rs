@@ -47,7 +47,7 @@ pub struct Endpoint {
 }
 
 /// The profiler's figures of one period.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Which time they are about.
     pub period: Period,

@@ -161,6 +161,7 @@ enum Found {
 impl Engine {
     fn new(common: &Common, log: Option<Arc<AccessLog>>, settings: Settings, routes: Vec<Route>) -> Self {
         let Common { state, flights, coders, weakened, signature } = common.clone();
+        state.observer.only_observe(settings.mode == Mode::Observe);
         let compression = state.compression.settings();
         let cache_headers = state.cache_headers.load_full();
         coders.recoder.limit(compression.recode_cpu_percent);

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::observe::{Kind, Report, Split};
+use crate::observe::{Kind, Split};
 
-use super::{Confidence, Endpoint, Figure, Finding, Remedy, Severity, Worth};
+use super::{Confidence, Endpoint, Facts, Figure, Finding, Remedy, Severity, Worth};
 
+pub(super) const KIND: &str = "split";
 /// Pairs of answers without which nothing is said.
 const ENOUGH: u64 = 30;
 
 /// What makes no difference to any answer. A cookie is ignored everywhere or nowhere, so it must make none anywhere.
-pub fn splits(report: &Report) -> Vec<Finding> {
+pub(super) fn find(facts: &Facts) -> Vec<Finding> {
+    let report = &facts.observed;
     let counts: BTreeSet<&str> = report
         .splits
         .iter()
@@ -41,7 +43,7 @@ fn finding(split: &Split) -> Finding {
         ),
     };
     Finding {
-        kind: "split",
+        kind: KIND,
         severity: Severity::Info,
         confidence: Confidence::Candidate,
         endpoint: Some(Endpoint { method: "GET".into(), name: endpoint.clone() }),

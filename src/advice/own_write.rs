@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    observe::{LIFETIMES, Report, Watched},
+    observe::{LIFETIMES, Watched},
     units,
 };
 
-use super::{Confidence, Endpoint, Figure, Finding, Remedy, Severity, Worth};
+use super::{Confidence, Endpoint, Facts, Figure, Finding, Remedy, Severity, Worth};
+
+pub(super) const KIND: &str = "own_write";
 
 /// Endpoints that somebody wrote to in a way that the cache cannot know, and read again within a lifetime.
-pub fn own_writes(report: &Report) -> Vec<Finding> {
-    report.endpoints.iter().filter_map(finding).collect()
+pub(super) fn find(facts: &Facts) -> Vec<Finding> {
+    facts.observed.endpoints.iter().filter_map(finding).collect()
 }
 
 fn finding(watched: &Watched) -> Option<Finding> {
@@ -20,7 +22,7 @@ fn finding(watched: &Watched) -> Option<Finding> {
     let times = if hits.own_writes == 1 { "once".into() } else { format!("{} times", hits.own_writes) };
     let for_long = units::show_duration(*lifetime);
     Some(Finding {
-        kind: "own_write",
+        kind: KIND,
         severity: Severity::Info,
         confidence: Confidence::Measured,
         endpoint: Some(Endpoint { method: "GET".into(), name: endpoint.to_string() }),
