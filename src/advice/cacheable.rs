@@ -110,13 +110,13 @@ fn advise(
     let forbidden = forbidden.map(|(why, _)| *why).filter(|why| !matches!(*why, "cookie" | "authorization"));
     let candidate = identified || forbidden.is_some();
     let remedy = match forbidden {
-        Some("no-store" | "private" | "no-cache" | "expired") => Remedy::Sentence(format!(
+        Some("no-store" | "no-cache" | "expired") => Remedy::Sentence(format!(
             "The app forbids it ({}). If that is not meant, let it send `Cache-Control: public, max-age={}` with answers \
              to GET {endpoint}.",
             forbidden.unwrap_or_default(),
             lifetime.as_secs()
         )),
-        // By status, by Vary, by its size: a lifetime would not help.
+        // By status, by Vary, by its size: a lifetime would not help. And `private` is a word about people.
         Some(_) => return None,
         None if identified && watched.agreed < IDENTITIES_TO_PASTE => Remedy::Sentence(format!(
             "If everybody may be given the same answer to GET {endpoint}, let the app send `Cache-Control: public, \

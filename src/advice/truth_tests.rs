@@ -279,7 +279,7 @@ fn what_people_ask_for_by_name_stays_a_candidate() {
 fn what_the_app_forbids_is_a_question_to_its_developer() {
     let forbids = |why| move |_: &Asked, _: &mut fastrand::Rng| Given { obstacle: Some(why), ..Given::of("page") };
     assert_eq!(verdict(&hour(9, SECOND, false), &forbids("no-store")), Some((30, Confidence::Candidate, false)));
-    assert_eq!(verdict(&hour(9, SECOND, false), &forbids("private")), Some((30, Confidence::Candidate, false)));
+    assert_eq!(verdict(&hour(9, SECOND, false), &forbids("private")), None);
     assert_eq!(verdict(&hour(9, SECOND, false), &forbids("vary-star")), None);
     assert_eq!(verdict(&hour(9, SECOND, false), &forbids("status")), None);
 }

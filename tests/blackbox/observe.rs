@@ -142,7 +142,7 @@ fn shapes() -> Vec<Shape> {
             |_, _| page("same"),
         ),
         shape("/forbidden-to-store", Candidate, request, |_, _| page("same").header("Cache-Control", "no-store")),
-        shape("/said-to-be-private", Candidate, request, |_, _| page("same").header("Cache-Control", "private")),
+        shape("/said-to-be-private", Nothing, request, |_, _| page("same").header("Cache-Control", "private")),
         // What is somebody's own, in all its forms.
         shape("/me", Nothing, session, |received, _| page(who(received))),
         shape("/greeting", Nothing, session, |received, _| page(if who(received) == 7 { "Ann" } else { "you" })),
