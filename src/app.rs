@@ -29,6 +29,7 @@ use crate::{
         Config, Sources,
         reload::{Look, keep_until_restart},
     },
+    observe::Observer,
     profile::{Kept, Profiler},
     server::{self, Front, Running},
     state::{Draining, Reloads, State},
@@ -103,6 +104,7 @@ fn build(config: &Config) -> Arc<State> {
         compression: Compression::new(config.compression.clone()),
         cache_headers: ArcSwap::from_pointee(config.cache_headers.clone()),
         routes: ArcSwap::from_pointee(config.routes.clone()),
+        observer: Observer::new(fastrand::u64(..), started),
         profiler: Profiler::new(config.profile.clone(), started, wall),
         advice: ArcSwap::from_pointee(config.advice.clone()),
         markers,
@@ -325,8 +327,10 @@ impl Reloader {
 
     fn take_up(&mut self, mut wanted: Config) -> Result<(), String> {
         let kept = keep_until_restart(&self.running, &mut wanted);
-        // What the counters of cache and coding say holds for as long as these do.
-        let counted = |config: &Config| (config.cache.clone(), config.compression.clone(), config.routes.clone());
+        // What the counters of cache and coding say, and what was watched, holds for as long as these do.
+        let counted = |config: &Config| {
+            (config.server.mode, config.cache.clone(), config.compression.clone(), config.routes.clone())
+        };
         let anew = counted(&self.running) != counted(&wanted);
         // Before the front: its new engine takes these up.
         self.state.compression.reload(wanted.compression.clone());

@@ -13,6 +13,7 @@ use crate::{
     cache::{Cache, keyed::KeyedCache},
     cache_headers,
     compress::Compression,
+    observe::Observer,
     profile::Profiler,
     route::Route,
     traffic::{Counter, Ratelimited, Traffic},
@@ -33,6 +34,8 @@ pub struct State {
     pub cache_headers: ArcSwap<cache_headers::Settings>,
     /// The routes in force.
     pub routes: ArcSwap<Vec<Route>>,
+    /// What caching would do.
+    pub observer: Observer,
     /// Timings per endpoint.
     pub profiler: Profiler,
     /// What is not to be advised.
@@ -54,6 +57,7 @@ pub struct State {
 impl State {
     /// From now on, advice is about what is counted from now on: other settings are in force.
     pub fn count_anew(&self, now: Instant) {
+        self.observer.forget(now);
         self.counted.begin_anew(now, self.cache.snapshot(), self.compression.stats.snapshot());
     }
 }

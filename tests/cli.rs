@@ -164,12 +164,12 @@ fn a_broken_file_starts_nothing() {
 
 #[test]
 fn flags_environment_and_file_are_refused_together() {
-    pacecar(&["--upstream", "fcgi://app"]).file("proxy.toml", "mode = \"on\"\n").env("PACECAR_LISTEN", "here").refuses(
+    pacecar(&["--upstream", "fcgi://app"]).file("proxy.toml", "colour = \"red\"\n").env("PACECAR_LISTEN", "here").refuses(
         "PACECAR_LISTEN = \"here\": \
              expected an address such as \"127.0.0.1:8080\", \"localhost:8080\" or \":8080\"\n\
              --upstream \"fcgi://app\": expected a URL such as \"http://127.0.0.1:3000\": \
              http://, https://, h2c:// and unix: are spoken, not fcgi://\n\
-             proxy.toml:1: mode: unknown key; the file takes server, admin, cache, compression, cache_headers, route, \
+             proxy.toml:1: colour: unknown key; the file takes mode, server, admin, cache, compression, cache_headers, route, \
              profile, advice, tasks\n",
     );
 }

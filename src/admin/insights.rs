@@ -145,6 +145,7 @@ fn facts(state: &state::State) -> Facts {
         cache_settings: state.cache.settings(),
         compression_settings: state.compression.settings(),
         routes: state.routes.load_full(),
+        observed: state.observer.report(now, |name| state.profiler.name_by_now(name)),
         achievable_hit_rate_percent: None,
         changes: changes(state, now),
         queries: Vec::new(),

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{finding::Endpoint, marker::Change};
-use crate::{cache, compress, profile, route::Route};
+use crate::{cache, compress, observe, profile, route::Route};
 
 /// What the rules look at. Plain data, so that a rule is a function of it and of nothing else.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,8 @@ pub struct Facts {
     pub compression_settings: Arc<compress::Settings>,
     /// The routes in force.
     pub routes: Arc<Vec<Route>>,
+    /// What was watched of answers that did not come from the cache.
+    pub observed: observe::Report,
     /// The hit rate that there could be, 0 to 100, where it is known.
     pub achievable_hit_rate_percent: Option<f64>,
     /// What was before and after markers, the newest first.

@@ -5,9 +5,10 @@
 //!
 //! - `facts`: what rules look at; `counted`: the part of it that is kept; `finding`: what they answer.
 //! - `slow_endpoint`, `low_hit_rate`, `not_cached`, `many_queries`, `low_compression`, `errors`, `saturation`,
-//!   `regression`: the rules. `marker`: moments that the last one looks at.
+//!   `cacheable`, `own_write`, `split`, `switch_on`, `regression`: the rules. `marker`: moments that the last one looks at.
 //! - `say`: figures in sentences; `snippet`: lines for `proxy.toml`.
 
+mod cacheable;
 mod counted;
 mod errors;
 mod facts;
@@ -17,14 +18,19 @@ mod low_hit_rate;
 mod many_queries;
 mod marker;
 mod not_cached;
+mod own_write;
 mod regression;
 mod saturation;
 pub(crate) mod say;
 mod slow_endpoint;
 mod snippet;
+mod split;
+mod switch_on;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod truth_tests;
 
 pub use counted::{Counted, Recently};
 pub use facts::{Facts, QueriesPerRequest};
@@ -35,11 +41,15 @@ pub use marker::{Change, Kind, Marker, Markers, Step, steps};
 pub const MOST_FINDINGS: usize = 100;
 
 /// Every rule: the kind of its findings, and what it finds.
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 12] = [
     (errors::KIND, errors::find),
     (regression::KIND, regression::find),
     (slow_endpoint::KIND, slow_endpoint::find),
     (saturation::KIND, saturation::find),
+    (cacheable::KIND, cacheable::find),
+    (switch_on::KIND, switch_on::find),
+    (own_write::KIND, own_write::find),
+    (split::KIND, split::find),
     (low_hit_rate::KIND, low_hit_rate::find),
     (not_cached::KIND, not_cached::find),
     (many_queries::KIND, many_queries::find),

@@ -30,6 +30,19 @@ pub(crate) fn percent(percent: f64) -> String {
     if percent < 9.95 { format!("{} %", (percent * 10.0).round() / 10.0) } else { format!("{percent:.0} %") }
 }
 
+/// `12 431`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            shown.push(' ');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
 /// `1 request`, `20 requests`.
 pub(crate) fn requests(count: u64) -> String {
     if count == 1 { "1 request".into() } else { format!("{count} requests") }
@@ -95,6 +108,8 @@ mod tests {
             [312.0, 4800.0, 2.0 * 1_048_576.0, 3.3e9].map(bytes),
             ["312 bytes", "4.7 KiB", "2.0 MiB", "3.1 GiB"]
         );
+        let numbers = [(0, "0"), (999, "999"), (1000, "1 000"), (12_431, "12 431"), (1_234_567, "1 234 567")];
+        numbers.iter().for_each(|(number, expected)| assert_eq!(grouped(*number), *expected));
         let list = |members: &[&str]| list(&members.iter().map(|member| String::from(*member)).collect::<Vec<_>>());
         assert_eq!((list(&["a"]), list(&["a", "b", "c"])), ("a".into(), "a, b and c".into()));
         assert_eq!(sentence("the app says no-store"), "The app says no-store.");

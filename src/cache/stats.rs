@@ -75,6 +75,8 @@ words! {
         /// A field that changes the answer at some origins and is not part of the key, one with `_` in its name, which some
         /// take for `-`, or one that `Connection` names.
         Unkeyed = "unkeyed-field",
+        /// Pacecar only looks: `mode = "observe"`.
+        Observe = "observe",
         /// The last answer was not cacheable, a moment ago.
         HitForMiss = "hit-for-miss",
         /// HEAD, and no GET is stored.

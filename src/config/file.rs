@@ -17,7 +17,7 @@ use crate::{
     profile::Template,
     route::Class,
     server::{
-        Upstream,
+        Mode, Upstream,
         access_log::{Format, Which},
     },
 };
@@ -55,6 +55,7 @@ pub(super) type List<T> = Given<Vec<Given<T>>>;
 /// The whole file.
 #[derive(Debug, Default)]
 pub(super) struct File {
+    pub(super) mode: Option<Given<Mode>>,
     pub(super) server: Server,
     pub(super) admin: Admin,
     pub(super) cache: Cache,
@@ -222,6 +223,7 @@ impl File {
 
     fn read(mut root: Section<'_>) -> File {
         let file = File {
+            mode: root.text("mode", |text| word(text, &Mode::WORDS).ok_or(Fault::Mode)),
             server: Server::read(root.section("server")),
             admin: Admin::read(root.section("admin")),
             cache: Cache::read(root.section("cache")),

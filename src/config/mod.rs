@@ -137,7 +137,10 @@ impl Config {
     fn believe(file: &File, auto: u64) -> Config {
         let profile = profile_settings(&file.profile);
         Config {
-            server: server_settings(&file.server, profile.slow),
+            server: server::Settings {
+                mode: or(&file.mode, server::Mode::On),
+                ..server_settings(&file.server, profile.slow)
+            },
             admin: admin_settings(&file.admin),
             cache: cache_settings(&file.cache, auto),
             keyed: keyed_settings(&file.cache.keyed),
@@ -190,6 +193,7 @@ fn override_file(file: &mut File, outside: Sources, problems: &mut Vec<Problem>)
 fn server_settings(file: &file::Server, slow: Duration) -> server::Settings {
     let default = server::Settings::default();
     server::Settings {
+        mode: default.mode,
         listen: file.listen.as_ref().map_or(default.listen, addresses),
         tls: tls_settings(&file.tls),
         upstream: or(&file.upstream, default.upstream),

@@ -29,6 +29,7 @@ impl Config {
 }
 
 fn write(config: &Config, out: &mut String) -> fmt::Result {
+    writeln!(out, "mode = {}\n", word(config.server.mode, &server::Mode::WORDS))?;
     write_server(&config.server, out)?;
     write_admin(&config.admin, out)?;
     write_cache(&config.cache, out)?;

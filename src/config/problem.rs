@@ -193,6 +193,8 @@ pub(super) enum Fault {
     Coding,
     MediaType,
     CacheHeaders,
+    /// Not a mode of the whole program.
+    Mode,
     Class,
     Cookie,
     /// Occurs for what is no template of paths.
@@ -295,6 +297,7 @@ impl fmt::Display for Fault {
             Fault::MediaType => f.write_str(
                 "expected a media type without parameters, such as \"application/json\", \"text/*\" or \"*+json\"",
             ),
+            Fault::Mode => f.write_str("expected \"on\" or \"observe\""),
             Fault::CacheHeaders => f.write_str("expected \"missing\", \"override\" or \"never\""),
             Fault::Class => f.write_str("expected \"static\", \"api\", \"monitoring\" or \"health\""),
             Fault::Finding => {

@@ -172,14 +172,15 @@ refuses! {
         "proxy.toml:3: route.tls: unknown key; [[route]] takes name, match, methods, ttl, stale_while_revalidate, \
          stale_if_error, cache, public, compress, class\n\
          proxy.toml:4: route.math: unknown key; did you mean \"match\"?";
-    an_unknown_key_of_the_file: "mode = \"on\"" =>
-        "proxy.toml:1: mode: unknown key; the file takes server, admin, cache, compression, \
+    an_unknown_key_of_the_file: "colour = \"red\"" =>
+        "proxy.toml:1: colour: unknown key; the file takes mode, server, admin, cache, compression, \
          cache_headers, route, profile, advice, tasks";
+    another_mode: "mode = \"off\"" => "proxy.toml:1: mode = \"off\": expected \"on\" or \"observe\"";
     an_unknown_key_in_quotes: "[tasks]\n\"a\\nb\" = 1" =>
         "proxy.toml:2: tasks.\"a\\u000Ab\": unknown key; [tasks] takes store";
     an_unknown_section: "[cahce]" => "proxy.toml:1: cahce: unknown section; did you mean \"cache\"?";
     an_unknown_section_far_from_all: "[[listener]]" =>
-        "proxy.toml:1: listener: unknown section; the file takes server, admin, cache, compression, \
+        "proxy.toml:1: listener: unknown section; the file takes mode, server, admin, cache, compression, \
          cache_headers, route, profile, advice, tasks";
     an_unknown_section_within: "[server.timeout]\nread = \"1s\"" =>
         "proxy.toml:1: server.timeout: unknown section; did you mean \"timeouts\"?";

@@ -4,7 +4,10 @@ use std::{
     cell::RefCell,
     fmt,
     ops::Range,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -122,6 +125,16 @@ impl Profiler {
         let minute = self.clock.minute(now);
         merger.table.turn(minute);
         merger
+    }
+
+    /// What the endpoint of a path is called that the app knows.
+    pub fn name_of(&self, path: &[u8]) -> Arc<str> {
+        self.merger.lock().table.name_of(path)
+    }
+
+    /// What an endpoint of this name is called by now: it may have come to be one of many.
+    pub fn name_by_now(&self, name: &str) -> Arc<str> {
+        self.merger.lock().table.name_by_now(name)
     }
 
     /// The figures of a period that ends now, or before such a one.

@@ -32,6 +32,7 @@ mod large;
 mod limits;
 mod load;
 mod metrics;
+mod observe;
 mod openapi;
 mod owners;
 mod poisoning;
