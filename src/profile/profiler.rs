@@ -1,15 +1,15 @@
 //! The way of a sample from the request's thread to the table.
 
 use std::{
-    cell::RefCell,
     fmt,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
-use parking_lot::{Mutex, MutexGuard};
-use rtrb::{Consumer, Producer, PushError, RingBuffer};
-use thread_local::ThreadLocal;
+use parking_lot::MappedMutexGuard;
 
 use super::{
     Settings,
@@ -19,6 +19,7 @@ use super::{
     table::{Clock, Snapshot, Table, Totals},
     window::Period,
 };
+use crate::rings::{Rings, Sink};
 
 /// Samples that a thread may have waiting; some 160 KiB.
 const RING: usize = 512;
@@ -27,27 +28,31 @@ const BATCH: usize = 128;
 
 /// Takes one [`Sample`] per request and answers with percentiles.
 ///
-/// A request does no more than put its sample into a ring that is its thread's own: no lock, no allocation, nothing that
-/// another thread writes to. Every 128th takes what waits into the table if the table is free, and only a thread whose
-/// ring is full waits for it, since no sample is lost. Whoever reads takes in what waits first.
+/// A request does no more than put its sample into a ring that is its thread's own ([`Rings`]); whoever reads takes in
+/// what waits first.
 pub struct Profiler {
-    rings: ThreadLocal<RefCell<Ring>>,
-    merger: Mutex<Merger>,
+    rings: Rings<Sample, Taken>,
     clock: Clock,
-    keeps_from: AtomicU64,
+    keeps_from: Arc<AtomicU64>,
 }
 
-/// Where a thread puts its samples.
-struct Ring {
-    producer: Producer<Sample>,
-    /// Since it was last seen to that they are taken.
-    recorded: usize,
-}
-
-/// Where they go.
-struct Merger {
-    rings: Vec<Consumer<Sample>>,
+/// Where samples end up.
+struct Taken {
     table: Table,
+    /// From how many nanoseconds on more is kept of a request than its figures.
+    keeps_from: Arc<AtomicU64>,
+}
+
+impl Sink<Sample> for Taken {
+    fn take(&mut self, sample: &Sample) {
+        self.table.add(sample);
+    }
+
+    fn settled(&mut self) {
+        let table = &mut self.table;
+        let keeps_from = table.slow.keeps_from(table.minute, table.settings.slow);
+        self.keeps_from.store(u64::try_from(keeps_from.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
 }
 
 impl fmt::Debug for Profiler {
@@ -60,31 +65,19 @@ impl Profiler {
     /// An empty profiler; `now` and `wall` are the same moment.
     pub fn new(settings: Settings, now: Instant, wall: SystemTime) -> Self {
         let clock = Clock::new(now, wall);
-        let table = Table::new(settings, clock, fastrand::u64(..));
-        let keeps_from = AtomicU64::new(0);
-        Self { rings: ThreadLocal::new(), merger: Mutex::new(Merger { rings: Vec::new(), table }), clock, keeps_from }
+        let (table, keeps_from) = (Table::new(settings, clock, fastrand::u64(..)), Arc::<AtomicU64>::default());
+        let taken = Taken { table, keeps_from: keeps_from.clone() };
+        Self { rings: Rings::new(RING, BATCH, taken), clock, keeps_from }
     }
 
     /// Takes up another threshold for what is slow, other names and bounds, for requests that end from now on.
     pub fn reload(&self, settings: &Settings) {
-        self.merger.lock().table.reload(settings);
+        self.rings.sink().table.reload(settings);
     }
 
     /// Takes a sample: short, never awaits.
     pub fn record(&self, sample: Sample) {
-        let mut ring = self.rings.get_or(|| RefCell::new(self.ring())).borrow_mut();
-        if let Err(PushError::Full(sample)) = ring.producer.push(sample) {
-            self.merge(&mut self.merger.lock());
-            // Nobody but this thread puts anything into this ring.
-            let _ = ring.producer.push(sample);
-        }
-        ring.recorded += 1;
-        if ring.recorded >= BATCH {
-            ring.recorded = 0;
-            if let Some(mut merger) = self.merger.try_lock() {
-                self.merge(&mut merger);
-            }
-        }
+        self.rings.put(sample);
     }
 
     /// Whether more than its figures would be kept of a request that took so long.
@@ -92,35 +85,15 @@ impl Profiler {
         duration.as_nanos() >= u128::from(self.keeps_from.load(Relaxed))
     }
 
-    fn ring(&self) -> Ring {
-        let (producer, consumer) = RingBuffer::new(RING);
-        self.merger.lock().rings.push(consumer);
-        Ring { producer, recorded: 0 }
-    }
-
-    fn merge(&self, Merger { rings, table }: &mut Merger) {
-        for ring in rings {
-            if let Ok(waiting) = ring.read_chunk(ring.slots()) {
-                let (first, second) = waiting.as_slices();
-                first.iter().chain(second).for_each(|sample| table.add(sample));
-                waiting.commit_all();
-            }
-        }
-        let keeps_from = table.slow.keeps_from(table.minute, table.settings.slow);
-        self.keeps_from.store(u64::try_from(keeps_from.as_nanos()).unwrap_or(u64::MAX), Relaxed);
-    }
-
     /// Takes in what waits. To be called at least every few seconds, so that what happened in a minute is counted in it.
     pub fn settle(&self, now: Instant) {
         drop(self.settled(now));
     }
 
-    fn settled(&self, now: Instant) -> MutexGuard<'_, Merger> {
-        let mut merger = self.merger.lock();
-        self.merge(&mut merger);
-        let minute = self.clock.minute(now);
-        merger.table.turn(minute);
-        merger
+    fn settled(&self, now: Instant) -> MappedMutexGuard<'_, Taken> {
+        let mut taken = self.rings.settled();
+        taken.table.turn(self.clock.minute(now));
+        taken
     }
 
     /// The figures of a period that ends now, or before such a one.
@@ -133,7 +106,7 @@ impl Profiler {
 
     /// What is known of how much the app can do at once.
     pub fn saturation(&self) -> Saturation {
-        self.merger.lock().table.levels.saturation()
+        self.rings.sink().table.levels.saturation()
     }
 
     /// What was counted since the start.
@@ -148,7 +121,7 @@ impl Profiler {
 
     /// Takes up what another process knew. What is older than a day, or of a time to come, is left out.
     pub fn restore(&self, kept: Kept) {
-        kept.into_table(&mut self.merger.lock().table);
+        kept.into_table(&mut self.rings.sink().table);
     }
 }
 
@@ -188,27 +161,7 @@ mod tests {
         for _ in 0..BATCH {
             profiler.record(Sample::of("/", Duration::from_millis(1)));
         }
-        let merger = profiler.merger.lock();
-        assert_eq!(merger.table.rows[0].current.counts.requests, BATCH as u64);
-    }
-
-    #[test]
-    fn while_somebody_reads_samples_wait_in_their_ring() {
-        let profiler = profiler();
-        let merger = profiler.merger.lock();
-        thread::scope(|scope| {
-            // Not this thread's, which registers its ring first.
-            let recorded = scope.spawn(|| {
-                for _ in 0..RING {
-                    profiler.record(Sample::of("/", Duration::from_millis(1)));
-                }
-            });
-            drop(merger);
-            recorded.join().unwrap();
-        });
-        let merger = profiler.merger.lock();
-        drop(merger);
-        assert_eq!(requests(&profiler), RING as u64);
+        assert_eq!(profiler.rings.sink().table.rows[0].current.counts.requests, BATCH as u64);
     }
 
     #[test]
