@@ -115,7 +115,8 @@ fn count_panics(state: &Arc<State>) {
     }));
 }
 
-/// Takes in what waits in the profiler, so that what happened in a minute is counted in it; and keeps it in the file.
+/// Takes in what waits in the profiler and in the simulation of the cache, so that what happened in a minute is counted in
+/// it; and keeps the profiler's figures in the file.
 async fn settle_profiler(state: Arc<State>, snapshot: Option<PathBuf>) {
     let mut rounds = interval(PROFILER_SETTLE);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -123,6 +124,7 @@ async fn settle_profiler(state: Arc<State>, snapshot: Option<PathBuf>) {
     loop {
         let now = rounds.tick().await;
         state.profiler.settle(now.into_std());
+        state.cache.simulation.settle(now.into_std());
         if let Some(file) = snapshot.clone().filter(|_| now - kept >= PROFILER_KEEP) {
             kept = now;
             let state = state.clone();

@@ -281,8 +281,14 @@ impl Fill {
 
     fn insert(&self, entry: Arc<Entry>, status: u16) {
         let key = self.pilot.key();
-        match self.engine.state.cache.insert(&key.key, entry, key.epoch) {
-            Ok(()) => self.rule.counts.stored(),
+        let cache = &self.engine.state.cache;
+        match cache.insert(&key.key, entry.clone(), key.epoch) {
+            Ok(()) => {
+                self.rule.counts.stored();
+                if !self.pilot.is_refresh() {
+                    cache.fetched(&key.key, &entry, Instant::now());
+                }
+            }
             Err(skip) => self.skipped(skip, status),
         }
     }
