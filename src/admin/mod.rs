@@ -4,7 +4,7 @@
 //! - `compare`: two endpoints or times side by side.
 //! - `clear`: purges; `explain`: why a request is answered as it is; `compression`: what coding did.
 //! - `entries`: the app's own results, put, got and deleted; `body`: how bodies are received.
-//! - `query_stats`, `insights`, `tasks`: what is empty as yet; `dashboard`: everything at once; `stream`: the same once a
+//! - `query_stats`, `insights`, `tasks`: what is empty as yet; `dashboard`: everything at once, with the `ledger`; `stream`: the same once a
 //!   second.
 //! - `openapi`: what all of this looks like, for programs; `examples`: an answer of each endpoint, held against it.
 //! - `metrics`: the same figures for Prometheus; `exposition`: how metric families are put together.
@@ -29,6 +29,7 @@ mod exposition;
 mod guard;
 mod health;
 mod insights;
+mod ledger;
 mod limit;
 mod metrics;
 mod openapi;

@@ -4,5 +4,7 @@
 //! gravest first, without those that the operator has muted.
 
 pub mod finding;
+pub mod sizing;
+pub mod wrong_answers;
 
 pub use finding::{Confidence, Endpoint, Figure, Finding, Remedy, Severity, Worth};

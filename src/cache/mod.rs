@@ -66,7 +66,8 @@ pub use key::Key;
 pub use policy::{Asker, Storable};
 pub use removal::Purged;
 pub use settings::Settings;
-pub use stats::{Bypass, Counts, Evicted, Figures, Outcome, Skip, Snapshot, Stale, Stats};
+pub use sizing::{Bound, Sizing};
+pub use stats::{Bypass, Counts, Evicted, Figures, Outcome, Skip, Snapshot, Stale, Stats, Verified};
 
 /// What the cache has for a request.
 #[derive(Clone, Debug)]
@@ -134,6 +135,11 @@ impl Cache {
     /// What it may do.
     pub fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
+    }
+
+    /// About one in so many fresh hits is to be verified; 0: none.
+    pub fn verify_sample(&self) -> u64 {
+        self.settings.load().verify_sample
     }
 
     /// Takes up other rules; what is stored stays. The bounds of the store are those it was made with.

@@ -193,6 +193,11 @@ impl Simulation {
         self.put(entry.hash(), What::Asked, now, || Told::of(entry, weight(), newest_purge, 0));
     }
 
+    /// Requests that were answered from the store since the start.
+    pub fn hits(&self) -> u64 {
+        self.requests.hits.value()
+    }
+
     /// The origin was asked for a request, and its answer is stored. `purged` is the newest purge that is about it.
     pub(super) fn fetched(&self, entry: &Entry, weight: Weight, purged: u64, now: Instant) {
         self.requests.fetched.add();

@@ -206,6 +206,9 @@ impl Fill {
             Waited::Left => return None,
         };
         self.pilot.asked();
+        if self.pilot.is_refresh() {
+            self.engine.state.cache.stats.background.add();
+        }
         let mut heard = self.engine.origin.fetch(asked, slot).await;
         loop {
             match heard {

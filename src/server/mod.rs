@@ -12,6 +12,8 @@
 //! 9 profile   one sample per request                                     profile
 //! ```
 //!
+//! Beside the way, a few of the fresh answers are compared with what the app answers meanwhile (`verify`).
+//!
 //! An answer to a method that may have changed something invalidates what is stored (`invalidate`), whichever way it came.
 //! Requests with a body take pingora's `HttpProxy` instead of steps 3 to 8 (`forward`), upgrades to WebSocket a tunnel of
 //! their own (`upgrade`).
@@ -50,6 +52,7 @@ mod slots;
 mod tls;
 mod upgrade;
 mod upstream;
+mod verify;
 mod weakened;
 
 use std::{sync::Arc, time::Instant};
@@ -76,6 +79,7 @@ use self::{
     origin::{Origin, is_event_stream},
     reply::{Reply, add},
     upstream::Sending,
+    verify::Verifier,
     weakened::Weakened,
 };
 
@@ -90,6 +94,7 @@ pub(crate) struct Engine {
     sending: Sending,
     origin: Origin,
     flights: Arc<Flights>,
+    verifier: Arc<Verifier>,
     coders: Coders,
     compression: Arc<compress::Settings>,
     cache_headers: Arc<cache_headers::Settings>,
@@ -101,6 +106,7 @@ pub(crate) struct Engine {
 struct Common {
     state: Arc<State>,
     flights: Arc<Flights>,
+    verifier: Arc<Verifier>,
     coders: Coders,
     weakened: Arc<Weakened>,
     /// How this process signs requests in `Via`.
@@ -159,7 +165,7 @@ enum Found {
 
 impl Engine {
     fn new(common: &Common, log: Option<Arc<AccessLog>>, settings: Settings, routes: Vec<Route>) -> Self {
-        let Common { state, flights, coders, weakened, signature } = common.clone();
+        let Common { state, flights, verifier, coders, weakened, signature } = common.clone();
         let compression = state.compression.settings();
         let cache_headers = state.cache_headers.load_full();
         coders.recoder.limit(compression.recode_cpu_percent);
@@ -182,6 +188,7 @@ impl Engine {
         Self {
             origin,
             flights,
+            verifier,
             coders,
             compression,
             cache_headers,
@@ -222,6 +229,7 @@ impl Engine {
         let now = Instant::now();
         let served = match self.lookup(request, now) {
             Found::Fresh(entry) => {
+                self.verify(request, &entry, now);
                 let status = CacheStatus::Hit { ttl: entry.ttl(now), stale: None };
                 self.reuse(request, &entry, status, Outcome::Hit, now, reply).await
             }
