@@ -386,3 +386,13 @@ fn a_mark_takes_room_and_is_no_request() {
     world.cache.sweep(world.began + Duration::from_secs(11));
     assert_eq!(world.cache.simulation.rings.settled().sizes[REAL].known(), 0);
 }
+
+#[test]
+fn a_hit_allocates_nothing_for_it() {
+    let mut world = World::new(settings(MIB, 1000), 100, "Cache-Control: max-age=3600\r\n");
+    // Until everything is stored, and rings and miniatures have their room.
+    (0..2000).for_each(|nth| world.ask(nth % 100, 0));
+    let allocations = allocation_counter::measure(|| (0..2000).for_each(|nth| world.ask(nth % 100, 0)));
+    assert_eq!((allocations.count_total, world.hits), (0, 3900));
+    assert_eq!(world.sizing(0).unwrap().requests, 4000);
+}
