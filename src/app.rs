@@ -22,12 +22,14 @@ use tokio::{
 
 use crate::{
     admin,
+    advice::Counted,
     cache::{Cache, keyed::KeyedCache},
     compress::Compression,
     config::{
         Config, Sources,
         reload::{Look, keep_until_restart},
     },
+    observe::Observer,
     profile::{Kept, Profiler},
     server::{self, Front, Running},
     state::{Draining, Reloads, State},
@@ -92,17 +94,22 @@ fn log_to_stderr() {
 }
 
 fn build(config: &Config) -> Arc<State> {
+    let (started, wall) = (std::time::Instant::now(), SystemTime::now());
     Arc::new(State {
+        started,
         cache: Cache::new(config.cache.clone()),
         keyed: KeyedCache::new(config.keyed.clone(), fastrand::u64(..)),
         compression: Compression::new(config.compression.clone()),
         cache_headers: ArcSwap::from_pointee(config.cache_headers.clone()),
         routes: ArcSwap::from_pointee(config.routes.clone()),
-        profiler: Profiler::new(config.profile.clone(), std::time::Instant::now(), SystemTime::now()),
+        observer: Observer::new(fastrand::u64(..), started),
+        profiler: Profiler::new(config.profile.clone(), started, wall),
+        advice: ArcSwap::from_pointee(config.advice.clone()),
+        counted: Counted::new(started),
         traffic: Traffic::default(),
         ratelimited: Ratelimited::new(admin::policies()),
         draining: Draining::default(),
-        reloads: Reloads::started(SystemTime::now()),
+        reloads: Reloads::started(wall),
     })
 }
 
@@ -116,7 +123,7 @@ fn count_panics(state: &Arc<State>) {
 }
 
 /// Takes in what waits in the profiler and in the simulation of the cache, so that what happened in a minute is counted in
-/// it; and keeps the profiler's figures in the file.
+/// it, and keeps the profiler's figures in their file; notes other counters, for what is advised.
 async fn settle_profiler(state: Arc<State>, snapshot: Option<PathBuf>) {
     let mut rounds = interval(PROFILER_SETTLE);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -125,6 +132,7 @@ async fn settle_profiler(state: Arc<State>, snapshot: Option<PathBuf>) {
         let now = rounds.tick().await;
         state.profiler.settle(now.into_std());
         state.cache.simulation.settle(now.into_std());
+        state.counted.note(now.into_std(), || (state.cache.snapshot(), state.compression.stats.snapshot()));
         if let Some(file) = snapshot.clone().filter(|_| now - kept >= PROFILER_KEEP) {
             kept = now;
             let state = state.clone();
@@ -313,6 +321,11 @@ impl Reloader {
 
     fn take_up(&mut self, mut wanted: Config) -> Result<(), String> {
         let kept = keep_until_restart(&self.running, &mut wanted);
+        // What the counters of cache and coding say, and what was watched, holds for as long as these do.
+        let counted = |config: &Config| {
+            (config.server.mode, config.cache.clone(), config.compression.clone(), config.routes.clone())
+        };
+        let anew = counted(&self.running) != counted(&wanted);
         // Before the front: its new engine takes these up.
         self.state.compression.reload(wanted.compression.clone());
         self.state.cache_headers.store(Arc::new(wanted.cache_headers.clone()));
@@ -320,6 +333,10 @@ impl Reloader {
         self.guard.reload(wanted.admin.clone());
         self.state.cache.reload(wanted.cache.clone());
         self.state.profiler.reload(&wanted.profile);
+        self.state.advice.store(Arc::new(wanted.advice.clone()));
+        if anew {
+            self.state.count_anew(std::time::Instant::now());
+        }
         self.running = wanted;
         if kept.is_empty() {
             tracing::info!("configuration taken up");

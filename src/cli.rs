@@ -1,8 +1,13 @@
 //! The command line: what is asked for, and where the settings for it come from.
+//!
+//! - `advise`: asks a running Pacecar what should be done.
+
+mod advise;
 
 use std::{
     env,
     ffi::OsString,
+    fmt,
     io::{self, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -36,6 +41,7 @@ pub fn action() -> Action {
     let args = Args::parse();
     let done = match &args {
         Args { command: Some(Command::Demo { listen, workers }), .. } => return demo(listen, *workers),
+        Args { command: Some(Command::Advise { url, token_file }), .. } => return advise(url, token_file.as_deref()),
         Args { check: Some(file), .. } => check(file),
         Args { print_config: true, .. } => load(args).map(|config| config.to_toml()),
         _ => {
@@ -58,7 +64,8 @@ pub fn action() -> Action {
     version,
     disable_help_subcommand = true,
     args_conflicts_with_subcommands = true,
-    override_usage = "pacecar [OPTIONS]\n       pacecar demo [--listen ADDR] [--workers N]",
+    override_usage = "pacecar [OPTIONS]\n       pacecar advise [--url URL] [--token-file FILE]\n       \
+                      pacecar demo [--listen ADDR] [--workers N]",
     after_help = "PACECAR_CONFIG, PACECAR_UPSTREAM and PACECAR_LISTEN stand for the options of these names.\n\
                   An option beats the environment, and both beat the file."
 )]
@@ -84,6 +91,15 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Print what a running Pacecar finds should be done, and by which numbers
+    Advise {
+        /// Its admin port
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+        url: String,
+        /// The file with its token, if it has one
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
+    },
     /// Run a small web app to put Pacecar in front of
     Demo {
         /// Where the app listens
@@ -104,6 +120,13 @@ fn demo(listen: &str, workers: Option<usize>) -> Action {
         Ok(listen) => Action::Demo(listen, workers),
         Err(problems) => Action::Exit(refuse(&problems)),
     }
+}
+
+fn advise(url: &str, token_file: Option<&Path>) -> Action {
+    Action::Exit(match advise::advise(url, token_file) {
+        Ok(text) => print(&text),
+        Err(why) => refuse(&why),
+    })
 }
 
 fn check(file: &Path) -> Result<String, config::Problems> {
@@ -138,7 +161,7 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn refuse(problems: &config::Problems) -> ExitCode {
+fn refuse(problems: &impl fmt::Display) -> ExitCode {
     // Where nothing can be said, the exit status still says it.
     let _ = writeln!(io::stderr(), "{problems}");
     ExitCode::from(WRONG_USE)
@@ -197,7 +220,7 @@ mod tests {
             let args = Args::try_parse_from(["pacecar", "demo", "--workers", given]).ok();
             let workers = args.map(|args| match args.command {
                 Some(Command::Demo { workers, .. }) => workers,
-                None => None,
+                _ => None,
             });
             assert_eq!(workers, expected.map(Some), "{given}");
         }

@@ -2,16 +2,18 @@
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::{
+    advice,
     cache::{Cache, keyed::KeyedCache},
     cache_headers,
     compress::Compression,
+    observe::Observer,
     profile::Profiler,
     route::Route,
     traffic::{Counter, Ratelimited, Traffic},
@@ -20,6 +22,8 @@ use crate::{
 /// What the server records into and the admin port reads from.
 #[derive(Debug)]
 pub struct State {
+    /// When the process began.
+    pub started: Instant,
     /// The shared cache.
     pub cache: Cache,
     /// The app's own results.
@@ -30,8 +34,14 @@ pub struct State {
     pub cache_headers: ArcSwap<cache_headers::Settings>,
     /// The routes in force.
     pub routes: ArcSwap<Vec<Route>>,
+    /// What caching would do.
+    pub observer: Observer,
     /// Timings per endpoint.
     pub profiler: Profiler,
+    /// What is not to be advised.
+    pub advice: ArcSwap<advice::Settings>,
+    /// Since when the counters of cache and coding are told in advice.
+    pub counted: advice::Counted,
     /// Counters of the front door.
     pub traffic: Traffic,
     /// Requests to the admin port that were too many.
@@ -40,6 +50,14 @@ pub struct State {
     pub draining: Draining,
     /// How reading the configuration again went.
     pub reloads: Reloads,
+}
+
+impl State {
+    /// From now on, advice is about what is counted from now on: other settings are in force.
+    pub fn count_anew(&self, now: Instant) {
+        self.observer.forget(now);
+        self.counted.begin_anew(now, self.cache.snapshot(), self.compression.stats.snapshot());
+    }
 }
 
 /// How often the configuration was read again, and how the last time went.

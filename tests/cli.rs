@@ -164,12 +164,12 @@ fn a_broken_file_starts_nothing() {
 
 #[test]
 fn flags_environment_and_file_are_refused_together() {
-    pacecar(&["--upstream", "fcgi://app"]).file("proxy.toml", "mode = \"on\"\n").env("PACECAR_LISTEN", "here").refuses(
+    pacecar(&["--upstream", "fcgi://app"]).file("proxy.toml", "colour = \"red\"\n").env("PACECAR_LISTEN", "here").refuses(
         "PACECAR_LISTEN = \"here\": \
              expected an address such as \"127.0.0.1:8080\", \"localhost:8080\" or \":8080\"\n\
              --upstream \"fcgi://app\": expected a URL such as \"http://127.0.0.1:3000\": \
              http://, https://, h2c:// and unix: are spoken, not fcgi://\n\
-             proxy.toml:1: mode: unknown key; the file takes server, admin, cache, compression, cache_headers, route, \
+             proxy.toml:1: colour: unknown key; the file takes mode, server, admin, cache, compression, cache_headers, route, \
              profile, tasks\n",
     );
 }
@@ -259,10 +259,12 @@ fn help_is_short_and_names_everything() {
         "A performance sidecar: caches, times and explains one web app, in front of which it stands
 
 Usage: pacecar [OPTIONS]
+       pacecar advise [--url URL] [--token-file FILE]
        pacecar demo [--listen ADDR] [--workers N]
 
 Commands:
-  demo  Run a small web app to put Pacecar in front of
+  advise  Print what a running Pacecar finds should be done, and by which numbers
+  demo    Run a small web app to put Pacecar in front of
 
 Options:
       --config <FILE>   Settings; without it proxy.toml, if there is one here
@@ -293,6 +295,33 @@ fn wrong_usage_exits_2() {
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(text(&output.stderr).starts_with("error: "), "{args:?}: {}", text(&output.stderr));
     }
+}
+
+#[test]
+fn advice_that_cannot_be_had_is_one_line() {
+    let expected = "expected a URL such as \"http://127.0.0.1:9090\"\n";
+    pacecar(&["advise", "--url", "here"]).refuses(&format!("--url \"here\": {expected}"));
+    pacecar(&["advise", "--token-file", "none"])
+        .refuses("--token-file \"none\": cannot be read: No such file or directory (os error 2)\n");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let strange = thread::spawn(move || {
+        let answers =
+            ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 404 No\r\n\r\n"];
+        for answer in answers {
+            let mut connection = listener.accept().unwrap().0;
+            let _ = connection.read(&mut [0; 4096]).unwrap();
+            connection.write_all(answer.as_bytes()).unwrap();
+        }
+        // Nobody listens from here on.
+    });
+    let not_pacecar = "it answers, and not as Pacecar does: expected the address of an admin port\n";
+    for _ in 0..3 {
+        pacecar(&["advise", "--url", &url]).refuses(&format!("{url}: {not_pacecar}"));
+    }
+    strange.join().unwrap();
+    let nobody = "nobody listens there: expected the admin port of a running Pacecar\n";
+    pacecar(&["advise", "--url", &url]).refuses(&format!("{url}: {nobody}"));
 }
 
 #[test]

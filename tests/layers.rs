@@ -11,8 +11,8 @@ use std::{
 };
 
 /// Decisions and figures: pure but for their counters, each testable without the others.
-const DOMAIN: [&str; 9] =
-    ["advice", "cache", "cache_headers", "compress", "profile", "query", "route", "task", "traffic"];
+const DOMAIN: [&str; 10] =
+    ["advice", "cache", "cache_headers", "compress", "observe", "profile", "query", "route", "task", "traffic"];
 
 /// Words that all share: what figures are made of, what a route says is done with its requests, why a body is not coded, how durations are written;
 /// and the way of figures from a thread to where they are counted.

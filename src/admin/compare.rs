@@ -316,7 +316,7 @@ mod tests {
         posted(body, &used_state()).await.assert_json(
             r#"{"a":{"method":"GET","endpoint":"/users/{id}","window":"15m","before":false,"lasts_seconds":100.0,
             "requests":4,"errors":1,"error_rate_percent":25.0,"cache_hit_rate_percent":25.0,
-            "latency_ms":{"min":2.0,"avg":280.667,"p50":39.847,"p95":800.0,"p99":800.0,"max":800.0,"stdev":367.552},
+            "latency_ms":{"min":2.0,"avg":280.667,"p50":39.795,"p95":800.0,"p99":800.0,"max":800.0,"stdev":367.552},
             "upstream_latency_ms":{"min":30.0,"avg":365.0,"p50":30.0,"p95":700.0,"p99":700.0,"max":700.0,"stdev":335.0}},
             "b":{"method":"POST","endpoint":"/orders","window":"1h","before":false,"lasts_seconds":100.0,
             "requests":1,"errors":0,"error_rate_percent":0.0,"cache_hit_rate_percent":null,

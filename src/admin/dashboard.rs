@@ -17,13 +17,14 @@ use super::{
     tasks::Tasks,
     view::CacheStats,
 };
-use crate::{profile::Window, state};
+use crate::{
+    advice::{Finding, Severity},
+    profile::Window,
+    state,
+};
 
-/// A share of errors says something from so many requests on.
-const ENOUGH_REQUESTS: u64 = 20;
-/// Percent of requests that are answered with an error.
-const WARNING_PERCENT: f64 = 1.0;
-const CRITICAL_PERCENT: f64 = 5.0;
+/// Findings that are reasons at most: the others stand in `insights`.
+const MOST_FINDINGS: usize = 10;
 
 /// How everything is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,30 +57,26 @@ enum Health {
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 struct Reason {
     status: Health,
-    /// A sentence for people.
+    /// One line for people.
     detail: String,
+    /// The id of the finding in `insights` that says more; `null` where there is none.
+    finding: Option<String>,
 }
 
-/// What the status is judged by; the requests are those of the last five minutes.
+/// What the status is judged by, besides findings.
 #[derive(Clone, Copy, Debug, Default)]
 struct Signs {
     draining: bool,
     last_reload_refused: bool,
-    requests: u64,
-    errors: u64,
 }
 
 impl Dashboard {
     /// Of this moment. Takes as long as all of the endpoints together.
     pub(super) fn of(state: &state::State, window: Window) -> Self {
         let now = Instant::now().into_std();
-        let recent = state.profiler.snapshot(Window::FiveMinutes, now).total().counts;
-        let reasons = reasons(Signs {
-            draining: state.draining.begun(),
-            last_reload_refused: !state.reloads.last_succeeded(),
-            requests: recent.requests,
-            errors: recent.errors,
-        });
+        let (insights, findings) = Insights::of(state);
+        let signs = Signs { draining: state.draining.begun(), last_reload_refused: !state.reloads.last_succeeded() };
+        let reasons = reasons(&findings, signs);
         let snapshot = state.profiler.snapshot(window, now);
         let ledger = Ledger::of(&snapshot, &state.cache.snapshot(), &state.compression.stats.snapshot(), cpu_seconds());
         Self {
@@ -88,7 +85,7 @@ impl Dashboard {
             overview: (&snapshot).into(),
             cache: CacheStats::of(state, now),
             compression: (&state.compression.stats.snapshot()).into(),
-            insights: Insights::default(),
+            insights,
             queries: Queries::default(),
             tasks: Tasks::default(),
             ledger,
@@ -102,60 +99,88 @@ pub(super) async fn dashboard(State(state): Shared, uri: Uri) -> Result<Json<Das
     Ok(Json(apart(move || Dashboard::of(&state, window)).await))
 }
 
-/// What is not well, the gravest first.
-fn reasons(signs: Signs) -> Vec<Reason> {
-    let Signs { draining, last_reload_refused, requests, errors } = signs;
-    let mut reasons = Vec::new();
-    let mut add = |status, detail: String| reasons.push(Reason { status, detail });
-    if requests >= ENOUGH_REQUESTS {
-        let share = errors as f64 * 100.0 / requests as f64;
-        let detail = || format!("{errors} of {requests} requests of the last five minutes were answered with an error");
-        match share {
-            CRITICAL_PERCENT.. => add(Health::Critical, detail()),
-            WARNING_PERCENT.. => add(Health::Warning, detail()),
-            _ => {}
-        }
-    }
+/// What is not well, the gravest first. Findings are that already, and whether figures are well is judged there alone.
+fn reasons(findings: &[Finding], Signs { draining, last_reload_refused }: Signs) -> Vec<Reason> {
+    let of_finding = |finding: &Finding| {
+        let status = match finding.severity {
+            Severity::Critical => Health::Critical,
+            Severity::Warning => Health::Warning,
+            Severity::Info => return None,
+        };
+        Some(Reason { status, detail: finding.title.clone(), finding: Some(finding.id()) })
+    };
+    let mut reasons: Vec<Reason> = findings.iter().filter_map(of_finding).take(MOST_FINDINGS).collect();
+    let mut warn =
+        |detail: &str| reasons.push(Reason { status: Health::Warning, detail: detail.into(), finding: None });
     if last_reload_refused {
-        let detail = "the last configuration was refused, and the one before is in force; the log says why";
-        add(Health::Warning, detail.into());
+        warn("the last configuration was refused, and the one before is in force; the log says why");
     }
     if draining {
-        add(Health::Warning, "the sidecar is stopping: it finishes what is in flight and takes no more".into());
+        warn("the sidecar is stopping: it finishes what is in flight and takes no more");
     }
     reasons
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::Value;
 
     use super::*;
-    use crate::admin::fixture::{Exchange, used_state};
+    use crate::{
+        admin::fixture::{Exchange, advised_state, used_state},
+        advice::{Confidence, Remedy, Worth},
+    };
+
+    fn finding(severity: Severity) -> Finding {
+        Finding {
+            kind: "errors",
+            severity,
+            confidence: Confidence::Measured,
+            endpoint: None,
+            subject: String::new(),
+            title: "Half of the requests fail".into(),
+            because: String::new(),
+            remedy: Remedy::Sentence(String::new()),
+            worth: Worth::default(),
+            evidence: BTreeMap::new(),
+        }
+    }
 
     #[test]
     fn what_is_not_well() {
-        let of = |requests, errors| Signs { requests, errors, ..Signs::default() };
-        let (well, warning, critical) = (Vec::new(), vec![Health::Warning], vec![Health::Critical]);
-        for (signs, expected) in [
-            (Signs::default(), well.clone()),
-            (of(19, 19), well.clone()),
-            (of(20, 0), well.clone()),
-            (of(1000, 9), well),
-            (of(1000, 10), warning.clone()),
-            (of(1000, 49), warning.clone()),
-            (of(1000, 50), critical.clone()),
-            (of(20, 1), critical),
-            (Signs { draining: true, ..Signs::default() }, warning.clone()),
-            (Signs { last_reload_refused: true, ..Signs::default() }, warning),
+        use Severity::{Critical, Info, Warning};
+        let (draining, last_reload_refused) = (true, true);
+        let well = Signs::default();
+        for (severities, signs, expected) in [
+            (&[][..], well, &[][..]),
+            (&[Info, Info], well, &[]),
+            (&[Warning, Info], well, &[Health::Warning]),
+            (&[Critical, Warning], well, &[Health::Critical, Health::Warning]),
+            (&[], Signs { draining, ..well }, &[Health::Warning]),
+            (&[], Signs { last_reload_refused, ..well }, &[Health::Warning]),
             (
-                Signs { draining: true, last_reload_refused: true, ..of(20, 20) },
-                vec![Health::Critical, Health::Warning, Health::Warning],
+                &[Critical],
+                Signs { draining, last_reload_refused },
+                &[Health::Critical, Health::Warning, Health::Warning],
             ),
+            (&[Critical; 30], well, &[Health::Critical; 10]),
         ] {
-            let found: Vec<Health> = reasons(signs).iter().map(|reason| reason.status).collect();
-            assert_eq!(found, expected, "{signs:?}");
+            let findings: Vec<Finding> = severities.iter().map(|severity| finding(*severity)).collect();
+            let found: Vec<Health> = reasons(&findings, signs).iter().map(|reason| reason.status).collect();
+            assert_eq!(found, expected, "{severities:?} {signs:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_gravest_finding_is_the_first_reason() {
+        let answer = Exchange::get("/performance/dashboard").with(&advised_state()).await;
+        let dashboard: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(dashboard["status"], "critical", "{dashboard:#}");
+        let (reason, finding) = (&dashboard["reasons"][0], &dashboard["insights"]["findings"][0]);
+        assert_eq!((&reason["finding"], &reason["detail"]), (&finding["id"], &finding["title"]), "{dashboard:#}");
+        assert_eq!(finding["id"], "errors:POST /orders");
     }
 
     #[tokio::test(start_paused = true)]

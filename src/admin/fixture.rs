@@ -22,12 +22,14 @@ use super::{
     router::router,
 };
 use crate::{
+    advice::Counted,
     cache::{
         self, Bypass, Cache, Evicted, Outcome, Skip,
         keyed::{self, KeyedCache, Value},
     },
     compress::{self, Compression},
     header::coding::Coding,
+    observe::Observer,
     profile::{self, Asked, CacheUse, Ending, Path, Profiler, Sample},
     state::{Draining, Reloads, State},
     traffic::{Ratelimited, Traffic},
@@ -49,12 +51,16 @@ pub(super) fn empty_state() -> Arc<State> {
 /// The same, with other bounds of the keyed cache.
 pub(super) fn state_with(keyed: keyed::Settings) -> Arc<State> {
     Arc::new(State {
+        started: started(),
         cache: Cache::new(cache::Settings::default()),
         keyed: KeyedCache::new(keyed, 0xabc),
         compression: Compression::new(compress::Settings::default()),
         cache_headers: Default::default(),
         routes: Default::default(),
+        observer: Observer::new(1, started()),
         profiler: Profiler::new(profile::Settings::default(), started(), SystemTime::UNIX_EPOCH + STARTED),
+        advice: Default::default(),
+        counted: Counted::new(started()),
         traffic: Traffic::default(),
         ratelimited: Ratelimited::new(policies()),
         draining: Draining::default(),
@@ -115,6 +121,18 @@ pub(super) fn used_state() -> Arc<State> {
         Sample { ending: Ending::Aborted, ..users(60_000) },
     ] {
         state.profiler.record(sample);
+    }
+    state
+}
+
+/// The same with something to advise: an endpoint that is slow, and one that fails.
+pub(super) fn advised_state() -> Arc<State> {
+    let state = used_state();
+    let milli = Duration::from_millis;
+    for n in 0..40 {
+        state.profiler.record(Sample::of("/reports/7", milli(720)).asked(milli(700)));
+        let status = if n < 4 { 500 } else { 201 };
+        state.profiler.record(Sample { method: "POST", status, ..Sample::of("/orders", milli(9)) });
     }
     state
 }

@@ -1,6 +1,6 @@
 //! What a rule found.
 
-use std::{collections::BTreeMap, fmt};
+use std::{cmp::Ordering, collections::BTreeMap, fmt};
 
 /// Something that should be done, or at least be known.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,7 +103,27 @@ impl Finding {
     }
 }
 
+impl Worth {
+    /// What is worth more is greater: the app's time counts before its requests, and those before what clients save.
+    pub fn compare(&self, other: &Self) -> Ordering {
+        let measures = |worth: &Self| {
+            [
+                worth.upstream_seconds_per_minute,
+                worth.upstream_requests_per_minute,
+                worth.bytes_per_minute,
+                worth.milliseconds_per_request,
+            ]
+            .map(|measure| measure.unwrap_or(0.0))
+        };
+        let pairs = measures(self).into_iter().zip(measures(other));
+        pairs.map(|(mine, theirs)| mine.total_cmp(&theirs)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    }
+}
+
 impl Severity {
+    /// Every one, the gravest first.
+    pub const ALL: [Self; 3] = [Self::Critical, Self::Warning, Self::Info];
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
@@ -115,6 +135,9 @@ impl Severity {
 }
 
 impl Confidence {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Measured, Self::Candidate];
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {

@@ -12,6 +12,12 @@ use crate::{
 
 use super::{Confidence, Figure, Finding, Remedy, Severity, Worth};
 
+/// What its findings are called.
+pub const KIND: &str = "cache_size";
+/// Which of the two it is.
+const TOO_SMALL: &str = "too_small";
+const LARGER_THAN_NEEDED: &str = "larger_than_needed";
+
 /// Points of hit rate that make a larger size worth its memory.
 const WORTH_IT: f64 = 3.0;
 /// Points of hit rate that nobody misses.
@@ -58,7 +64,7 @@ fn too_small(sizing: &Sizing, bound: Bound, larger: &Size) -> Finding {
         ),
         remedy: Remedy::Config(snippet(sizing, bound, larger)),
         worth: Worth { upstream_requests_per_minute: per_minute, ..Worth::default() },
-        ..about("cache_too_small", sizing, bound)
+        ..about(TOO_SMALL, sizing, bound)
     }
 }
 
@@ -76,7 +82,7 @@ fn half_would_do(sizing: &Sizing, bound: Bound) -> Finding {
             sizing.requests,
         ),
         remedy: Remedy::Config(snippet(sizing, bound, half)),
-        ..about("cache_larger_than_needed", sizing, bound)
+        ..about(LARGER_THAN_NEEDED, sizing, bound)
     }
 }
 
@@ -96,7 +102,7 @@ fn snippet(sizing: &Sizing, bound: Bound, wanted: &Size) -> String {
     format!("[cache]\n{keys}")
 }
 
-fn about(kind: &'static str, sizing: &Sizing, bound: Bound) -> Finding {
+fn about(subject: &str, sizing: &Sizing, bound: Bound) -> Finding {
     const RATES: [&str; FACTORS.len()] = [
         "hit_rate_percent_at_half",
         "hit_rate_percent_simulated",
@@ -117,11 +123,11 @@ fn about(kind: &'static str, sizing: &Sizing, bound: Bound) -> Finding {
         ("held_urls", Figure::Count(real.entries)),
     ]));
     Finding {
-        kind,
+        kind: KIND,
         severity: Severity::Info,
         confidence: Confidence::Measured,
         endpoint: None,
-        subject: String::new(),
+        subject: subject.into(),
         title: String::new(),
         because: String::new(),
         remedy: Remedy::Sentence(String::new()),
@@ -162,8 +168,8 @@ mod tests {
 
     #[test]
     fn what_is_advised_for_which_rates() {
-        const LESS: Option<&str> = Some("cache_larger_than_needed");
-        const MORE: Option<&str> = Some("cache_too_small");
+        const LESS: Option<&str> = Some(LARGER_THAN_NEEDED);
+        const MORE: Option<&str> = Some(TOO_SMALL);
         for (rates, kind, factor) in [
             ([50.0, 60.0, 64.0, 66.0], MORE, "200MiB"),
             ([50.0, 60.0, 63.0, 66.0], MORE, "400MiB"),
@@ -176,7 +182,7 @@ mod tests {
             ([59.6, 60.0, 64.0, 64.0], MORE, "200MiB"),
         ] {
             let found = sizing(&simulated(rates, Some(Bound::Bytes)));
-            assert_eq!(found.as_ref().map(|finding| finding.kind), kind, "{rates:?}");
+            assert_eq!(found.as_ref().map(|finding| &*finding.subject), kind, "{rates:?}");
             let Some(finding) = found else { continue };
             assert_eq!(finding.remedy, Remedy::Config(format!("[cache]\nmax_bytes = \"{factor}\"\n")), "{rates:?}");
         }
@@ -201,7 +207,7 @@ mod tests {
         let finding = sizing(&simulated([50.0, 60.0, 65.0, 66.0], Some(Bound::Bytes))).unwrap();
         let worth = finding.worth.upstream_requests_per_minute.unwrap();
         assert!((worth - 5.0).abs() < 1e-9, "{worth}");
-        assert_eq!(finding.id(), "cache_too_small");
+        assert_eq!(finding.id(), "cache_size:too_small");
     }
 
     #[test]

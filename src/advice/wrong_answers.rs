@@ -10,6 +10,9 @@ use crate::{
 
 use super::{Confidence, Figure, Finding, Remedy, Severity, Worth};
 
+/// What its findings are called.
+pub const KIND: &str = "wrong_answers";
+
 /// Fewer comparisons say nothing.
 const ENOUGH: u64 = 20;
 /// The share of answers that may be out of date: what lifetimes are advised for.
@@ -19,7 +22,7 @@ const SPREAD: f64 = 1.959_964;
 /// A shorter lifetime is of no use.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// Each route whose fresh answers are found to be wrong more often than was promised. Figures are those since the start.
+/// Each route whose fresh answers are found to be wrong more often than was promised.
 pub fn wrong_answers(cache: &Snapshot, routes: &[Route]) -> Vec<Finding> {
     let of_routes = cache.routes.iter().map(|(name, figures)| (Some(&**name), figures));
     let all = std::iter::once((None, &cache.unrouted)).chain(of_routes);
@@ -52,7 +55,7 @@ fn wrong(route: Option<&Route>, figures: &Figures) -> Option<Finding> {
         ("unclear", Figure::Count(figures.verified(Verified::Unclear))),
     ]);
     Some(Finding {
-        kind: "wrong_answers",
+        kind: KIND,
         severity: Severity::Critical,
         confidence: Confidence::Measured,
         endpoint: None,

@@ -75,6 +75,8 @@ words! {
         /// A field that changes the answer at some origins and is not part of the key, one with `_` in its name, which some
         /// take for `-`, or one that `Connection` names.
         Unkeyed = "unkeyed-field",
+        /// Pacecar only looks: `mode = "observe"`.
+        Observe = "observe",
         /// The last answer was not cacheable, a moment ago.
         HitForMiss = "hit-for-miss",
         /// HEAD, and no GET is stored.
@@ -281,6 +283,18 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// What was counted since it was `before`.
+    fn since(&mut self, before: &Self) {
+        fn each<T>(now: &mut [(T, u64)], before: &[(T, u64)]) {
+            now.iter_mut().zip(before).for_each(|((_, now), (_, before))| *now = now.saturating_sub(*before));
+        }
+        each(&mut self.outcomes, &before.outcomes);
+        each(&mut self.bypasses, &before.bypasses);
+        each(&mut self.skips, &before.skips);
+        each(&mut self.verified, &before.verified);
+        self.stored = self.stored.saturating_sub(before.stored);
+    }
+
     fn add(&mut self, other: &Self) {
         fn each<T>(sum: &mut [(T, u64)], other: &[(T, u64)]) {
             sum.iter_mut().zip(other).for_each(|((_, sum), (_, more))| *sum += more);
@@ -346,6 +360,18 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// What was counted since it was `before`, but for purges; and what is held now.
+    pub fn since(mut self, before: &Self) -> Self {
+        self.total.since(&before.total);
+        self.unrouted.since(&before.unrouted);
+        self.background = self.background.saturating_sub(before.background);
+        // Routes are never given up, and in the order in which they came up.
+        self.routes.iter_mut().zip(&before.routes).for_each(|((_, now), (_, before))| now.since(before));
+        let evictions = self.evictions.iter_mut().zip(&before.evictions);
+        evictions.for_each(|((_, now), (_, before))| *now = now.saturating_sub(*before));
+        self
+    }
+
     /// Purges of one mode, by kind.
     pub fn purged(&self, mode: Mode) -> Vec<(Kind, u64)> {
         Kind::ALL.iter().copied().zip(self.purges[mode as usize].iter().copied()).collect()

@@ -205,6 +205,14 @@ impl Volume {
         (self.input_bytes > 0).then(|| self.output_bytes as f64 * 100.0 / self.input_bytes as f64)
     }
 
+    fn minus(self, other: Self) -> Self {
+        Self {
+            bodies: self.bodies.saturating_sub(other.bodies),
+            input_bytes: self.input_bytes.saturating_sub(other.input_bytes),
+            output_bytes: self.output_bytes.saturating_sub(other.output_bytes),
+        }
+    }
+
     fn plus(self, other: Self) -> Self {
         Self {
             bodies: self.bodies + other.bodies,
@@ -232,7 +240,7 @@ pub struct CodingFigures {
 }
 
 /// The figures at one moment, as JSON, metrics and dashboard show them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// By coding.
     pub codings: Vec<CodingFigures>,
@@ -245,6 +253,22 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// What was counted since it was `before`.
+    pub fn since(mut self, before: &Self) -> Self {
+        for (now, before) in self.codings.iter_mut().zip(&before.codings) {
+            now.sent = now.sent.minus(before.sent);
+            now.quick_encodings = now.quick_encodings.saturating_sub(before.quick_encodings);
+            now.best_encodings = now.best_encodings.saturating_sub(before.best_encodings);
+            now.cpu = now.cpu.saturating_sub(before.cpu);
+            now.decoded = now.decoded.saturating_sub(before.decoded);
+        }
+        self.kinds.iter_mut().zip(&before.kinds).for_each(|((_, now), (_, before))| *now = now.minus(*before));
+        let skips = self.skips.iter_mut().zip(&before.skips);
+        skips.for_each(|((_, now), (_, before))| *now = now.saturating_sub(*before));
+        self.recoded = self.recoded.minus(before.recoded);
+        self
+    }
+
     /// Responses sent coded, in whatever coding; saved bytes and ratio are [`Volume::bytes_saved`] and
     /// [`Volume::average_ratio_percent`] of it.
     pub fn sent(&self) -> Volume {

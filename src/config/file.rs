@@ -12,11 +12,12 @@ use super::delivery::{self, CacheHeaders, Compression};
 use super::problem::{Fault, Given, Place, Problem};
 use super::section::{Document, Section, size};
 use crate::{
+    advice,
     header::{fields::is_token, refusal::MAX_HEADERS},
     profile::Template,
     route::Class,
     server::{
-        Upstream,
+        Mode, Upstream,
         access_log::{Format, Which},
     },
 };
@@ -56,6 +57,7 @@ pub(super) type List<T> = Given<Vec<Given<T>>>;
 /// The whole file.
 #[derive(Debug, Default)]
 pub(super) struct File {
+    pub(super) mode: Option<Given<Mode>>,
     pub(super) server: Server,
     pub(super) admin: Admin,
     pub(super) cache: Cache,
@@ -63,6 +65,7 @@ pub(super) struct File {
     pub(super) cache_headers: CacheHeaders,
     pub(super) routes: Vec<Route>,
     pub(super) profile: Profile,
+    pub(super) advice: Advice,
     pub(super) tasks_store: Option<Given<PathBuf>>,
 }
 
@@ -188,6 +191,12 @@ pub(super) struct Profile {
     pub(super) snapshot: Option<Given<PathBuf>>,
 }
 
+/// `[advice]`.
+#[derive(Debug, Default)]
+pub(super) struct Advice {
+    pub(super) mute: Option<List<String>>,
+}
+
 impl File {
     /// Reads what can be read, and names what cannot.
     pub(super) fn parse(text: &[u8]) -> (File, Vec<Problem>) {
@@ -217,6 +226,7 @@ impl File {
 
     fn read(mut root: Section<'_>) -> File {
         let file = File {
+            mode: root.text("mode", |text| word(text, &Mode::WORDS).ok_or(Fault::Mode)),
             server: Server::read(root.section("server")),
             admin: Admin::read(root.section("admin")),
             cache: Cache::read(root.section("cache")),
@@ -224,6 +234,7 @@ impl File {
             cache_headers: CacheHeaders::read(root.section("cache_headers")),
             routes: routes(&mut root),
             profile: Profile::read(root.section("profile")),
+            advice: Advice::read(root.section("advice")),
             tasks_store: tasks_store(root.section("tasks")),
         };
         root.finish();
@@ -355,6 +366,15 @@ impl Profile {
         };
         section.finish();
         profile
+    }
+}
+
+impl Advice {
+    fn read(mut section: Section<'_>) -> Advice {
+        let muted = |text: &str| if advice::can_mute(text) { Ok(text.to_owned()) } else { Err(Fault::Finding) };
+        let advice = Advice { mute: section.texts("mute", muted) };
+        section.finish();
+        advice
     }
 }
 

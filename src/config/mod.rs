@@ -30,7 +30,7 @@ use file::{File, List, MaxBytes};
 use problem::{Fault, Place, Problem};
 pub use problem::{Given, Problems};
 
-use crate::{admin, cache, cache_headers, compress, profile, route, server};
+use crate::{admin, advice, cache, cache_headers, compress, profile, route, server};
 
 /// A longer file is not a configuration: reading it whole would only cost memory.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -56,6 +56,8 @@ pub struct Config {
     pub profile: profile::Settings,
     /// `profile.snapshot`: the file in which figures survive a restart. Default: none.
     pub profile_snapshot: Option<PathBuf>,
+    /// `[advice]`.
+    pub advice: advice::Settings,
     /// `[tasks]`.
     pub tasks: Tasks,
 }
@@ -135,7 +137,10 @@ impl Config {
     fn believe(file: &File, auto: u64) -> Config {
         let profile = profile_settings(&file.profile);
         Config {
-            server: server_settings(&file.server, profile.slow),
+            server: server::Settings {
+                mode: or(&file.mode, server::Mode::On),
+                ..server_settings(&file.server, profile.slow)
+            },
             admin: admin_settings(&file.admin),
             cache: cache_settings(&file.cache, auto),
             keyed: keyed_settings(&file.cache.keyed),
@@ -144,6 +149,7 @@ impl Config {
             routes: file.routes.iter().map(route_settings).collect(),
             profile,
             profile_snapshot: given(&file.profile.snapshot),
+            advice: advice::Settings { mute: file.advice.mute.as_ref().map(items).unwrap_or_default() },
             tasks: Tasks { store: given(&file.tasks_store) },
         }
     }
@@ -187,6 +193,7 @@ fn override_file(file: &mut File, outside: Sources, problems: &mut Vec<Problem>)
 fn server_settings(file: &file::Server, slow: Duration) -> server::Settings {
     let default = server::Settings::default();
     server::Settings {
+        mode: default.mode,
         listen: file.listen.as_ref().map_or(default.listen, addresses),
         tls: tls_settings(&file.tls),
         upstream: or(&file.upstream, default.upstream),

@@ -29,6 +29,7 @@ impl Config {
 }
 
 fn write(config: &Config, out: &mut String) -> fmt::Result {
+    writeln!(out, "mode = {}\n", word(config.server.mode, &server::Mode::WORDS))?;
     write_server(&config.server, out)?;
     write_admin(&config.admin, out)?;
     write_cache(&config.cache, out)?;
@@ -42,6 +43,7 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
     writeln!(out, "endpoints = {}", list(endpoints.iter().map(|endpoint| endpoint.as_str().to_owned())))?;
     writeln!(out, "keep_paths = {keep_paths}")?;
     optional(out, "snapshot", config.profile_snapshot.as_deref().map(path))?;
+    writeln!(out, "\n[advice]\nmute = {}", list(config.advice.mute.iter().cloned()))?;
     writeln!(out, "\n[tasks]")?;
     optional(out, "store", config.tasks.store.as_deref().map(path))?;
     config.routes.iter().try_for_each(|route| write_route(route, out))

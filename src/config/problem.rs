@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, ops::RangeInclusive};
 
-use crate::{admin::Token, units};
+use crate::{admin::Token, advice, units};
 
 /// A given value longer than this many characters is cut when it is shown.
 const SHOWN: usize = 120;
@@ -193,10 +193,14 @@ pub(super) enum Fault {
     Coding,
     MediaType,
     CacheHeaders,
+    /// Not a mode of the whole program.
+    Mode,
     Class,
     Cookie,
     /// Occurs for what is no template of paths.
     Endpoint,
+    /// A name that no finding has.
+    Finding,
     /// A name that no header field has.
     FieldName,
     Glob,
@@ -293,8 +297,14 @@ impl fmt::Display for Fault {
             Fault::MediaType => f.write_str(
                 "expected a media type without parameters, such as \"application/json\", \"text/*\" or \"*+json\"",
             ),
+            Fault::Mode => f.write_str("expected \"on\" or \"observe\""),
             Fault::CacheHeaders => f.write_str("expected \"missing\", \"override\" or \"never\""),
             Fault::Class => f.write_str("expected \"static\", \"api\", \"monitoring\" or \"health\""),
+            Fault::Finding => {
+                let kinds: Vec<&str> = advice::kinds().collect();
+                let kinds = kinds.join(", ");
+                write!(f, "expected the id of a finding, such as \"slow_endpoint:GET /report\", or a kind: {kinds}")
+            }
             Fault::FieldName => write!(f, "expected the name of a header field, such as \"cdn-cache-control\""),
             Fault::Cookie => {
                 f.write_str("expected a cookie's name, with or without a \"*\" at its end, such as \"_ga*\"")

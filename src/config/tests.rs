@@ -172,15 +172,16 @@ refuses! {
         "proxy.toml:3: route.tls: unknown key; [[route]] takes name, match, methods, ttl, stale_while_revalidate, \
          stale_if_error, cache, public, compress, class\n\
          proxy.toml:4: route.math: unknown key; did you mean \"match\"?";
-    an_unknown_key_of_the_file: "mode = \"on\"" =>
-        "proxy.toml:1: mode: unknown key; the file takes server, admin, cache, compression, \
-         cache_headers, route, profile, tasks";
+    an_unknown_key_of_the_file: "colour = \"red\"" =>
+        "proxy.toml:1: colour: unknown key; the file takes mode, server, admin, cache, compression, \
+         cache_headers, route, profile, advice, tasks";
+    another_mode: "mode = \"off\"" => "proxy.toml:1: mode = \"off\": expected \"on\" or \"observe\"";
     an_unknown_key_in_quotes: "[tasks]\n\"a\\nb\" = 1" =>
         "proxy.toml:2: tasks.\"a\\u000Ab\": unknown key; [tasks] takes store";
     an_unknown_section: "[cahce]" => "proxy.toml:1: cahce: unknown section; did you mean \"cache\"?";
     an_unknown_section_far_from_all: "[[listener]]" =>
-        "proxy.toml:1: listener: unknown section; the file takes server, admin, cache, compression, \
-         cache_headers, route, profile, tasks";
+        "proxy.toml:1: listener: unknown section; the file takes mode, server, admin, cache, compression, \
+         cache_headers, route, profile, advice, tasks";
     an_unknown_section_within: "[server.timeout]\nread = \"1s\"" =>
         "proxy.toml:1: server.timeout: unknown section; did you mean \"timeouts\"?";
     a_value_for_a_section: "cache = true" =>
@@ -397,6 +398,20 @@ fn a_token_opens_every_address_and_is_not_printed() {
 }
 
 #[test]
+fn findings_are_muted_by_id_and_by_kind() {
+    let config = accepted("[advice]\nmute = [\"slow_endpoint:GET /report\", \"low_hit_rate\"]");
+    assert_eq!(config.advice.mute, ["slow_endpoint:GET /report", "low_hit_rate"]);
+    assert_eq!(accepted(&config.to_toml()), config);
+    for wrong in
+        ["slow", "", "slow_endpoint:", "GET /report", "slow_endpoint:\\u0007", &format!("errors:{}", "x".repeat(500))]
+    {
+        let problem = problems(&format!("[advice]\nmute = \"{wrong}\""));
+        let expected = "expected the id of a finding, such as \"slow_endpoint:GET /report\", or a kind: errors, ";
+        assert!(problem.starts_with("proxy.toml:2: advice.mute = ") && problem.contains(expected), "{problem}");
+    }
+}
+
+#[test]
 fn the_shipped_file_has_every_key() {
     assert_eq!(keys_of(&shipped_with_every_key()), known_keys());
 }
@@ -419,7 +434,7 @@ fn the_printed_configuration_names_the_keys_without_a_value() {
 
 /// Every key that a file may have, learnt from what is said about one that it may not have.
 fn known_keys() -> BTreeSet<String> {
-    const SECTIONS: [&str; 10] = [
+    const SECTIONS: [&str; 11] = [
         "server",
         "server.tls",
         "server.timeouts",
@@ -429,6 +444,7 @@ fn known_keys() -> BTreeSet<String> {
         "compression",
         "cache_headers",
         "profile",
+        "advice",
         "tasks",
     ];
     let sections = SECTIONS.map(|section| format!("[{section}]\nzzzzzz = 1\n")).concat();

@@ -7,16 +7,21 @@ use super::{Fields, fields::trim};
 /// A pattern in `ignored` is a name, or the beginning of names with a final `*`. What cannot be read as
 /// `name=value` counts: it might mean something to the app.
 pub fn counts<M: Fields>(request: &M, ignored: &[String]) -> bool {
+    counting(request, ignored).next().is_some()
+}
+
+/// The cookies of a request that count, by name and value. The name of what has none is empty.
+pub fn counting<'a, M: Fields>(request: &'a M, ignored: &'a [String]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
     request
         .all("cookie")
         .flat_map(|line| line.split(|byte| *byte == b';'))
         .map(trim)
         .filter(|pair| !pair.is_empty())
-        .any(|pair| !is_ignored(name(pair), ignored))
-}
-
-fn name(pair: &[u8]) -> &[u8] {
-    pair.iter().position(|byte| *byte == b'=').map_or(b"", |end| trim(&pair[..end]))
+        .map(|pair| match pair.iter().position(|byte| *byte == b'=') {
+            Some(end) => (trim(&pair[..end]), trim(&pair[end + 1..])),
+            None => (&b""[..], pair),
+        })
+        .filter(|(name, _)| !is_ignored(name, ignored))
 }
 
 fn is_ignored(name: &[u8], ignored: &[String]) -> bool {

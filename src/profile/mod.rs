@@ -18,7 +18,7 @@
 //! | part | at most |
 //! |---|---|
 //! | the past of all endpoints, above which the least busy one is given up | 20 MiB |
-//! | the minute that is not over: 220 rows of two sketches of 987 bins of 8 bytes | 3.4 MiB |
+//! | the minute that is not over: 220 rows of two sketches of 996 bins of 8 bytes | 3.4 MiB |
 //! | rings: 512 samples of some 320 bytes for each of 32 threads | 5.0 MiB |
 //! | times by requests in flight: two hours of 112 sketches | 1.8 MiB |
 //! | names: 4096 places of 250 bytes | 1.0 MiB |

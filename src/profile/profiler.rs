@@ -96,6 +96,16 @@ impl Profiler {
         taken
     }
 
+    /// What the endpoint of a path is called that the app knows.
+    pub fn name_of(&self, path: &[u8]) -> Arc<str> {
+        self.rings.sink().table.name_of(path)
+    }
+
+    /// What an endpoint of this name is called by now: it may have come to be one of many.
+    pub fn name_by_now(&self, name: &str) -> Arc<str> {
+        self.rings.sink().table.name_by_now(name)
+    }
+
     /// The figures of a period that ends now, or before such a one.
     pub fn snapshot(&self, period: impl Into<Period>, now: Instant) -> Snapshot {
         let mut snapshot = self.settled(now).table.snapshot(period.into(), now);

@@ -30,7 +30,7 @@ const IN_STEP: [f64; 3] = [0.0, 0.5, 1.0];
 const GROWN: f64 = 1.4;
 
 /// What is known of how much the app can do at once.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Saturation {
     /// Requests that it was asked and answered, in the last hour or two.
     pub requests: u64,

@@ -15,7 +15,7 @@ use super::{
     folding::is_unmatched,
     names::{Crowded, Names},
     often::Often,
-    sample::Sample,
+    sample::{Path, Sample},
     saturation::{Levels, Saturation},
     series::Series,
     slow::{SlowLog, SlowRequest},
@@ -47,7 +47,7 @@ pub struct Endpoint {
 }
 
 /// The profiler's figures of one period.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Which time they are about.
     pub period: Period,
@@ -313,6 +313,23 @@ impl Table {
                 Ok(provisional) => return provisional,
                 Err(crowded) => self.thin(crowded),
             }
+        }
+    }
+
+    /// What the endpoint of a path is called that the app knows.
+    pub(super) fn name_of(&mut self, path: &[u8]) -> Arc<str> {
+        let mut folded = String::new();
+        self.names.fold(&Path::of(path), 200, &mut folded);
+        self.name_by_now(&folded)
+    }
+
+    /// What an endpoint of this name is called by now.
+    pub(super) fn name_by_now(&mut self, folded: &str) -> Arc<str> {
+        let mut name = String::new();
+        self.unfold(folded, &mut name);
+        match self.index.get_key_value(&*name) {
+            Some((known, _)) => known.clone(),
+            None => name.into(),
         }
     }
 

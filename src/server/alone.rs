@@ -68,7 +68,7 @@ impl Engine {
     /// What is stored for a request that the origin was asked for, if the cache may take part in it.
     fn stored(&self, request: &Request) -> Option<Arc<Entry>> {
         let policy = &request.rule.policy;
-        cache_policy::admit(&request.head, policy).ok()?;
+        cache_policy::admit(&request.head, policy).ok().filter(|()| !self.observes())?;
         let (cache, key) = (&self.state.cache, Key::of(&request.head, &request.peer));
         cache.stored(&key, &request.head, cache.asker(&request.head, policy))
     }
@@ -77,7 +77,8 @@ impl Engine {
     fn learn(&self, request: &Request, exchange: &Exchange) {
         let policy = &request.rule.policy;
         self.invalidate_after(request, exchange.head.status(), &exchange.head);
-        if request.head.method == Method::HEAD && cache_policy::admit(&request.head, policy).is_ok() {
+        if request.head.method == Method::HEAD && !self.observes() && cache_policy::admit(&request.head, policy).is_ok()
+        {
             let (cache, key) = (&self.state.cache, Key::of(&request.head, &request.peer));
             let asker = cache.asker(&request.head, policy);
             let copy =
@@ -131,13 +132,19 @@ impl Engine {
         let (upstream, detail) = (Some(exchange.asked), status.detail());
         let served =
             Served { detail, upstream, ..Served::new(exchange.head.status(), outcome) }.of_a_stream(&exchange.head);
+        if self.is_watched(&request.head, &request.rule, &exchange.head) {
+            exchange.watch(self.state.observer.digest());
+        }
         let added = self.ours(request, status);
         let personal = self.state.cache.asker(&request.head, &request.rule.policy).is_identified();
         let head = exchange.head.clone();
         let out = Outgoing { request, head: &head, personal, added: &added };
         let (status, passed) = self.deliver(out, &mut exchange, reply).await;
         match passed {
-            Passed::Whole => self.origin.release(exchange).await,
+            Passed::Whole => {
+                self.watched(&request.head, &request.peer, request.began, &request.rule, &mut exchange);
+                self.origin.release(exchange).await;
+            }
             Passed::Left | Passed::Cut(_) => exchange.abort().await,
         }
         if let Passed::Cut(Cut::Upstream(failure)) = passed {

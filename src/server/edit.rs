@@ -24,6 +24,9 @@ impl Engine {
         let mut edits = Edits::default();
         let asked = Asked { method: &request.method, path: request.path(), personal };
         let settings = &self.cache_headers;
+        if self.observes() {
+            return ClientCopy { edits, codable: Err(Skip::Off) };
+        }
         cache_headers::edit(&mut edits, &asked, head, rule.policy.class, settings);
         if let Some(body) = body.filter(|_| cache_headers::wants_etag(&asked, head, settings)) {
             edits.add("ETag", cache_headers::etag(body));

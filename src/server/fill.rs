@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::{
     cache::{Asker, Entry, Selecting, Skip, Storable, entry::Parts, freshness::Received, policy},
-    header::{Fields, RequestHead, ResponseHead},
+    header::{Fields, RequestHead, ResponseHead, forwarded::Peer},
     traffic::UpstreamFailure,
 };
 
@@ -30,6 +30,9 @@ struct Fill {
     engine: Arc<Engine>,
     pilot: Pilot,
     request: RequestHead,
+    peer: Peer,
+    /// When the request came that began it.
+    began: Instant,
     rule: Arc<Rule>,
     asker: Asker,
     /// What is stored: asked the origin to confirm, and kept should it fail.
@@ -52,7 +55,8 @@ impl Engine {
             return pilot.failed(UpstreamFailure::Malformed, self.state.traffic.upstream_responses.value());
         };
         let (engine, rule) = (self.clone(), request.rule.clone());
-        let fill = Fill { engine, pilot, request: request.head, rule, asker, stored };
+        let Request { head, peer, began, .. } = request;
+        let fill = Fill { engine, pilot, request: head, peer, began, rule, asker, stored };
         tokio::spawn(async move { fill.run(asked).await });
     }
 }
@@ -159,10 +163,16 @@ impl Fill {
         let (head, received, asked) = (exchange.head.clone(), exchange.received, exchange.asked);
         let answered = Arc::new(Answered { head, decision, selecting, received, asked, confirmed: None });
         // A response is stored before its last byte is given out: who asks again after that finds it.
+        let is_watched =
+            answered.decision.is_err() && self.engine.is_watched(&self.request, &self.rule, &answered.head);
+        if is_watched {
+            exchange.watch(self.engine.state.observer.digest());
+        }
         if exchange.is_done() {
             self.store(&answered, Bytes::new());
             self.pilot.answered(answered);
             self.pilot.complete();
+            self.watched(&mut exchange);
             return self.engine.origin.release(exchange).await;
         }
         let mut used = self.pilot.answered(answered.clone());
@@ -172,6 +182,7 @@ impl Fill {
                 Ok(Some(part)) if exchange.is_done() => {
                     self.store(&answered, part.clone());
                     self.pilot.last(part);
+                    self.watched(&mut exchange);
                     return self.engine.origin.release(exchange).await;
                 }
                 Ok(Some(part)) => {
@@ -184,6 +195,7 @@ impl Fill {
                 Ok(None) => {
                     self.store(&answered, Bytes::new());
                     self.pilot.complete();
+                    self.watched(&mut exchange);
                     return self.engine.origin.release(exchange).await;
                 }
                 Err(why) => {
@@ -196,6 +208,10 @@ impl Fill {
             }
         }
         exchange.abort().await;
+    }
+
+    fn watched(&self, exchange: &mut Exchange) {
+        self.engine.watched(&self.request, &self.peer, self.began, &self.rule, exchange);
     }
 
     /// Waits for a turn at the app and fetches; `None` when nobody waits any more before the turn has come.

@@ -33,6 +33,7 @@ impl Engine {
         let (cache, now) = (&self.state.cache, Instant::now());
         let key = Key::of(&request.head, &request.peer);
         cache.invalidate(&key, now);
+        self.wrote(request, &key, now);
         let parts = key.parts();
         for reference in ["location", "content-location"].iter().filter_map(|name| response.get(name)) {
             if let Some(target) = same_origin_target(reference, parts.https, parts.host, parts.target) {

@@ -53,6 +53,7 @@ mod tls;
 mod upgrade;
 mod upstream;
 mod verify;
+mod watch;
 mod weakened;
 
 use std::{sync::Arc, time::Instant};
@@ -67,7 +68,7 @@ use crate::{
 };
 
 pub use listen::{Front, Running, bind};
-pub use settings::{Limits, Protocol, Settings, Timeouts, Tls, Upstream};
+pub use settings::{Limits, Mode, Protocol, Settings, Timeouts, Tls, Upstream};
 
 use self::{
     access_log::AccessLog,
@@ -166,6 +167,7 @@ enum Found {
 impl Engine {
     fn new(common: &Common, log: Option<Arc<AccessLog>>, settings: Settings, routes: Vec<Route>) -> Self {
         let Common { state, flights, verifier, coders, weakened, signature } = common.clone();
+        state.observer.only_observe(settings.mode == Mode::Observe);
         let compression = state.compression.settings();
         let cache_headers = state.cache_headers.load_full();
         coders.recoder.limit(compression.recode_cpu_percent);
@@ -180,7 +182,7 @@ impl Engine {
         let rules = named
             .chain([(None, Policy::default())])
             .map(|(name, policy)| {
-                let codes = compression.codes(&policy);
+                let codes = compression.codes(&policy) && settings.mode == Mode::On;
                 Arc::new(Rule { codes, counts: state.cache.stats.of_route(name), policy })
             })
             .collect();
@@ -214,6 +216,11 @@ impl Engine {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether everything is passed on as it is.
+    fn observes(&self) -> bool {
+        self.settings.mode == Mode::Observe
     }
 
     /// 2 route: what holds for a request.
@@ -254,6 +261,9 @@ impl Engine {
         let policy = &request.rule.policy;
         if let Err(why) = policy::admit(&request.head, policy) {
             return Found::Bypass(why);
+        }
+        if self.observes() {
+            return Found::Bypass(Bypass::Observe);
         }
         let asker = self.state.cache.asker(&request.head, policy);
         let key = Key::of(&request.head, &request.peer);

@@ -20,6 +20,7 @@ use crate::{
         fields::{is, is_hop_by_hop, is_never_hop_by_hop, is_token, trim},
         response::Builder,
     },
+    observe::Digest,
     profile::Asked,
     traffic::{Traffic, UpstreamFailure},
 };
@@ -74,6 +75,8 @@ pub(super) struct Exchange {
     pub(super) received: Received,
     /// How long the app took, and how busy it was.
     pub(super) asked: Asked,
+    /// What its body amounts to, where that is watched.
+    watched: Option<Box<Digest>>,
     /// The turn at the app, held until the end; a stream of events has none, since its end may never come.
     _slot: Option<Slot>,
 }
@@ -214,7 +217,7 @@ impl Awaiting {
             // It may be silent for as long as it likes.
             session.set_read_timeout(None);
         }
-        Ok(Exchange { session, peer, head, framed, single_use, received, asked, _slot: None })
+        Ok(Exchange { session, peer, head, framed, single_use, received, asked, watched: None, _slot: None })
     }
 }
 
@@ -228,13 +231,28 @@ impl Exchange {
             match self.session.read_response_body().await {
                 // An empty part says nothing, and would end a chunked answer to the client.
                 Ok(Some(part)) if part.is_empty() => {}
-                Ok(part) => return Ok(part),
+                Ok(part) => {
+                    if let (Some(digest), Some(part)) = (&mut self.watched, &part) {
+                        digest.body(part);
+                    }
+                    return Ok(part);
+                }
                 Err(error) => {
                     give_up(&self.session, &error);
                     return Err(failure(&error));
                 }
             }
         }
+    }
+
+    /// Has a digest made of the body as it comes.
+    pub(super) fn watch(&mut self, digest: Digest) {
+        self.watched = Some(Box::new(digest));
+    }
+
+    /// The digest, of what has come of the body.
+    pub(super) fn watched(&mut self) -> Option<Box<Digest>> {
+        self.watched.take()
     }
 
     /// Whether the last part of the body is known to be here.

@@ -8,9 +8,26 @@ pub use crate::header::refusal::Limits;
 
 use super::access_log;
 
-/// The settings of `[server]`.
+/// Whether Pacecar acts or only looks: `mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It caches, compresses and writes cache headers, as configured.
+    #[default]
+    On,
+    /// It passes everything on as it is, and computes what caching would have done.
+    Observe,
+}
+
+impl Mode {
+    /// Every choice with its word in the configuration.
+    pub const WORDS: [(&str, Self); 2] = [("on", Self::On), ("observe", Self::Observe)];
+}
+
+/// The settings of `[server]`, and `mode`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
+    /// Whether Pacecar acts or only looks.
+    pub mode: Mode,
     /// Addresses for HTTP/1.1 and HTTP/2 without TLS. Default 127.0.0.1:8080.
     pub listen: Vec<SocketAddr>,
     /// Addresses, certificate and key for TLS.
@@ -170,6 +187,7 @@ impl Default for Timeouts {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            mode: Mode::On,
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
             tls: None,
             upstream: Upstream::Host { protocol: Protocol::Http, host: "127.0.0.1".into(), port: 3000 },

@@ -5,6 +5,7 @@
 mod access_log;
 mod admin;
 mod admin_guard;
+mod advice;
 mod apps;
 mod browser;
 mod cache;
@@ -31,6 +32,7 @@ mod large;
 mod limits;
 mod load;
 mod metrics;
+mod observe;
 mod openapi;
 mod owners;
 mod poisoning;

@@ -111,7 +111,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::admin::fixture::{Answer, Exchange, empty_state, used_state};
+    use crate::admin::fixture::{Answer, Exchange, advised_state, empty_state, used_state};
 
     async fn served() -> Value {
         let answer = Exchange::get("/openapi.json").with(&empty_state()).await;
@@ -216,7 +216,7 @@ mod tests {
         let document = served().await;
         let put = &document["paths"]["/performance/cache/entries/{key}"]["put"];
         for (method, path, operation) in operations(&document) {
-            let state = used_state();
+            let state = if path.ends_with("/insights") { advised_state() } else { used_state() };
             let is_of_a_key = path.ends_with("/{key}") && method != "PUT";
             if is_of_a_key {
                 assert_eq!(asked("PUT", path, put).with(&state).await.status, StatusCode::CREATED);

@@ -11,6 +11,7 @@ use utoipa::{
 };
 
 use crate::{
+    advice::{self, Confidence, Severity},
     cache::{self, purge},
     compress,
     header::coding::Coding,
@@ -109,6 +110,26 @@ pub(in crate::admin) fn verdict() -> Object {
 
 pub(in crate::admin) fn outcome() -> Object {
     one_of(cache::Outcome::ALL, cache::Outcome::name, "How a request was answered.")
+}
+
+pub(in crate::admin) fn finding_kind() -> Object {
+    let kinds: Vec<&'static str> = advice::kinds().collect();
+    one_of(&kinds, |kind| kind, "What it is about.")
+}
+
+pub(in crate::admin) fn severity() -> Object {
+    one_of(&Severity::ALL, Severity::name, "How grave it is.")
+}
+
+pub(in crate::admin) fn confidence() -> Object {
+    let what = "`measured`, or `candidate` where somebody who knows the app has to say whether it is so.";
+    one_of(&Confidence::ALL, Confidence::name, what)
+}
+
+pub(in crate::admin) fn evidence() -> Object {
+    let figure = ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::Number, Type::String]));
+    let figures = ObjectBuilder::new().additional_properties(Some(figure));
+    figures.description(Some("Every figure that was looked at, with the unit in its name.")).build()
 }
 
 /// An object that may be missing.

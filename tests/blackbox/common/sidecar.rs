@@ -24,6 +24,7 @@ use super::{
 pub(crate) struct Builder {
     upstream: Upstream,
     url: String,
+    root: String,
     server: String,
     admin: String,
     config: String,
@@ -41,6 +42,13 @@ impl Builder {
     pub(crate) fn config(mut self, toml: &str) -> Self {
         self.config.push_str(toml);
         self.config.push('\n');
+        self
+    }
+
+    /// Keys before all tables.
+    pub(crate) fn root(mut self, toml: &str) -> Self {
+        self.root.push_str(toml);
+        self.root.push('\n');
         self
     }
 
@@ -115,9 +123,9 @@ impl Builder {
             String::new()
         };
         let config = format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\nupstream = {:?}\n{}\n{tls}\
+            "{}[server]\nlisten = [\"127.0.0.1:0\"]\nupstream = {:?}\n{}\n{tls}\
              [admin]\nlisten = \"127.0.0.1:0\"\n{}\n{}",
-            self.url, self.server, self.admin, self.config,
+            self.root, self.url, self.server, self.admin, self.config,
         );
         fs::write(path("proxy.toml"), &config).unwrap();
         (config, trust)
@@ -141,6 +149,7 @@ impl Sidecar {
         Builder {
             upstream: app.upstream(),
             url: app.url(),
+            root: String::new(),
             server: String::new(),
             admin: String::new(),
             config: String::new(),

@@ -1,0 +1,58 @@
+//! What the rules look at: snapshots, taken at one moment.
+
+use std::{sync::Arc, time::Duration};
+
+use super::finding::Endpoint;
+use crate::{cache, compress, observe, profile, route::Route};
+
+/// What the rules look at. Plain data, so that a rule is a function of it and of nothing else.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// How long the process has run.
+    pub uptime: Duration,
+    /// The profiler's figures of the last hour.
+    pub hour: profile::Snapshot,
+    /// Those of the last five minutes.
+    pub recent: profile::Snapshot,
+    /// What the cache did in the time of [`Self::counted_for`].
+    pub cache: cache::Snapshot,
+    /// What coding did in the same time.
+    pub compression: compress::stats::Snapshot,
+    /// How long `cache` and `compression` have been counted.
+    pub counted_for: Duration,
+    /// The settings in force of the cache.
+    pub cache_settings: Arc<cache::Settings>,
+    /// The settings in force of coding.
+    pub compression_settings: Arc<compress::Settings>,
+    /// The routes in force.
+    pub routes: Arc<Vec<Route>>,
+    /// What was watched of answers that did not come from the cache.
+    pub observed: observe::Report,
+    /// The hit rate that there could be, 0 to 100, where it is known.
+    pub achievable_hit_rate_percent: Option<f64>,
+    /// Database queries by endpoint, where they are seen.
+    pub queries: Vec<QueriesPerRequest>,
+}
+
+/// How many database queries the requests of an endpoint took, those whose queries are all known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueriesPerRequest {
+    /// Which one.
+    pub endpoint: Endpoint,
+    /// Requests whose queries are known.
+    pub requests: u64,
+    /// Queries per request on average.
+    pub avg: f64,
+    /// The most that one took.
+    pub max: u64,
+}
+
+/// The endpoint of a row of the profiler.
+pub(super) fn endpoint_of(row: &profile::Endpoint) -> Endpoint {
+    Endpoint { method: row.method.into(), name: row.endpoint.to_string() }
+}
+
+/// So much a minute, if it was `amount` in this time; `None` in no time.
+pub(super) fn per_minute(amount: f64, time: Duration) -> Option<f64> {
+    (!time.is_zero()).then(|| amount * 60.0 / time.as_secs_f64())
+}

@@ -1,0 +1,142 @@
+//! Advice about real traffic: what is found is what the test has made the app do, and what is advised helps.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    apps::Program,
+    common::{Origin, Sidecar, ok, status, within},
+};
+
+const INSIGHTS: &str = "/performance/profile/insights";
+const DASHBOARD: &str = "/performance/dashboard";
+
+/// Waits until so many requests are in the profiler: that is when they end, which a client knows before the sidecar does.
+async fn counted(sidecar: &Sidecar, requests: u64) {
+    within(format!("{requests} requests in the insights"), async {
+        while sidecar.admin_get(INSIGHTS).await["looked_at"]["requests"] != requests {}
+    })
+    .await;
+}
+
+/// The finding of this id.
+#[track_caller]
+fn finding<'a>(insights: &'a Value, id: &str) -> &'a Value {
+    let findings = insights["findings"].as_array().expect("a list");
+    findings.iter().find(|finding| finding["id"] == id).unwrap_or_else(|| panic!("no {id} in {insights:#}"))
+}
+
+/// What `pacecar advise` says, and exits with.
+async fn advise(sidecar: &Sidecar, token_file: Option<&Path>) -> (String, String, Option<i32>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pacecar"));
+    command.args(["advise", "--url", &format!("http://{}/", sidecar.admin_addr())]);
+    token_file.iter().for_each(|file| {
+        command.arg("--token-file").arg(file);
+    });
+    let ran = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
+    let Output { status, stdout, stderr } = ran.expect("the program starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(stdout), text(stderr), status.code())
+}
+
+/// Has the sidecar take up its configuration with something added.
+async fn reload_with(sidecar: &Sidecar, added: &str, reloads: f64) {
+    fs::write(sidecar.config_path(), format!("{}\n{added}", sidecar.config())).unwrap();
+    sidecar.hang_up().await;
+    sidecar.until_metric("pacecar_config_reloads_total{result=\"success\"}", reloads).await;
+}
+
+#[tokio::test]
+async fn slow_endpoint_is_found_and_the_advice_about_it_helps() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_pacecar"));
+    demo.args(["demo", "--listen", "127.0.0.1:0"]);
+    let app = Program::start(demo, "listening on http://");
+    let sidecar = Sidecar::in_front_of(&app).config("[cache]\nuncacheable_ttl = \"0s\"").start().await;
+    let mut clients = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let mut client = sidecar.client().await;
+        clients.spawn(async move {
+            client.get(&format!("/slow?ms=600&n={number}")).await.assert_status(200).assert_cache("miss");
+        });
+    }
+    clients.join_all().await;
+    counted(&sidecar, 20).await;
+
+    let insights = sidecar.admin_get(INSIGHTS).await;
+    let slow = finding(&insights, "slow_endpoint:GET /slow");
+    assert_eq!(slow["endpoint"], json!({"method": "GET", "endpoint": "/slow"}));
+    assert!(slow["evidence"]["upstream_avg_ms"].as_f64().unwrap() >= 600.0, "{slow:#}");
+    assert_eq!(slow["evidence"]["requests"], 20, "{slow:#}");
+    let dashboard = sidecar.admin_get(DASHBOARD).await;
+    assert_eq!(dashboard["reasons"][0]["finding"], slow["id"], "{dashboard:#}");
+    assert_eq!((&dashboard["status"], &dashboard["reasons"][0]["status"]), (&slow["severity"], &slow["severity"]));
+
+    let lines = slow["do"]["config"].as_str().unwrap_or_else(|| panic!("{slow:#}"));
+    let (said, errors, code) = advise(&sidecar, None).await;
+    assert_eq!((&*errors, code), ("", Some(0)), "{said}");
+    let indented: String = lines.lines().map(|line| format!("    {line}\n")).collect();
+    for expected in
+        [slow["title"].as_str().unwrap(), slow["because"].as_str().unwrap(), &indented, "by 20 requests of "]
+    {
+        assert!(said.contains(expected), "{expected} is not in\n{said}");
+    }
+
+    reload_with(&sidecar, lines, 1.0).await;
+    sidecar.get("/slow?ms=1").await.assert_cache("miss");
+    sidecar.get("/slow?ms=1").await.assert_cache("hit");
+    reload_with(&sidecar, "[advice]\nmute = [\"slow_endpoint\"]", 2.0).await;
+    let insights = sidecar.admin_get(INSIGHTS).await;
+    assert_eq!((&insights["findings"], &insights["muted"]), (&json!([]), &json!(1)), "{insights:#}");
+    let (said, _, _) = advise(&sidecar, None).await;
+    assert!(said.starts_with("There is nothing to advise, by 22 requests of "), "{said}");
+    assert!(said.ends_with("1 more by advice.mute left out.\n"), "{said}");
+}
+
+#[tokio::test]
+async fn errors_of_now_make_the_status_critical() {
+    let origin = Origin::new().route("/broken", status(500)).otherwise(ok("fine")).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    let mut client = sidecar.client().await;
+    for _ in 0..2 {
+        client.get("/broken").await.assert_status(500);
+    }
+    for _ in 0..18 {
+        client.get("/fine").await.assert_status(200);
+    }
+    counted(&sidecar, 20).await;
+    let dashboard = sidecar.admin_get(DASHBOARD).await;
+    assert_eq!((&dashboard["status"], &dashboard["reasons"]), (&json!("healthy"), &json!([])), "{dashboard:#}");
+    for _ in 0..18 {
+        client.get("/broken").await.assert_status(500);
+    }
+    counted(&sidecar, 38).await;
+    let dashboard = sidecar.admin_get(DASHBOARD).await;
+    assert_eq!(dashboard["status"], "critical", "{dashboard:#}");
+    assert_eq!(dashboard["reasons"][0]["finding"], "errors:GET /broken", "{dashboard:#}");
+}
+
+#[tokio::test]
+async fn who_has_no_token_is_told_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let (right, wrong) = (file("right", "correct-horse-battery\n"), file("wrong", "wrong-wrong-wrong-wrong\n"));
+    let origin = Origin::new().start().await;
+    let sidecar = Sidecar::in_front_of(&origin).admin(&format!("token_file = {right:?}")).start().await;
+    let url = format!("http://{}", sidecar.admin_addr());
+    let refused = |why: &str| (String::new(), format!("{url}: {why}\n"), Some(2));
+    let none = "it wants a token (401): name the file that has it with --token-file";
+    assert_eq!(advise(&sidecar, None).await, refused(none));
+    assert_eq!(advise(&sidecar, Some(&wrong)).await, refused("it has another token than --token-file (401)"));
+    let (said, errors, code) = advise(&sidecar, Some(&right)).await;
+    assert_eq!((&*errors, code), ("", Some(0)));
+    assert!(said.starts_with("There is nothing to advise, by 0 requests of "), "{said}");
+}
