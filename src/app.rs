@@ -125,8 +125,8 @@ fn count_panics(state: &Arc<State>) {
     }));
 }
 
-/// Takes in what waits in the profiler, so that what happened in a minute is counted in it, and keeps it in the file;
-/// notes other counters, for what is advised.
+/// Takes in what waits in the profiler and in the simulation of the cache, so that what happened in a minute is counted in
+/// it, and keeps the profiler's figures in their file; notes other counters, for what is advised.
 async fn settle_profiler(state: Arc<State>, snapshot: Option<PathBuf>) {
     let mut rounds = interval(PROFILER_SETTLE);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -134,6 +134,7 @@ async fn settle_profiler(state: Arc<State>, snapshot: Option<PathBuf>) {
     loop {
         let now = rounds.tick().await;
         state.profiler.settle(now.into_std());
+        state.cache.simulation.settle(now.into_std());
         state.counted.note(now.into_std(), || (state.cache.snapshot(), state.compression.stats.snapshot()));
         if let Some(file) = snapshot.clone().filter(|_| now - kept >= PROFILER_KEEP) {
             kept = now;

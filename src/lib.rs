@@ -12,6 +12,7 @@
 //! - [`profile`]: one sample per request, merged into percentiles per endpoint.
 //! - [`observe`]: what a cache would have answered, saved and got wrong.
 //! - [`advice`]: what should be done, by which numbers: pure rules over snapshots of all these.
+//! - [`rings`]: how what a request tells gets from its thread to where it is counted, without a lock.
 //! - [`units`]: durations and sizes, as people write them.
 //! - [`traffic`]: counters of the front door: connections, refusals, failures of the origin.
 //! - [`state`]: every long-lived component, built once.
@@ -45,6 +46,7 @@ pub mod demo;
 pub mod header;
 pub mod observe;
 pub mod profile;
+pub mod rings;
 pub mod route;
 pub mod server;
 pub mod state;

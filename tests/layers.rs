@@ -14,8 +14,9 @@ use std::{
 const DOMAIN: [&str; 10] =
     ["advice", "cache", "cache_headers", "compress", "observe", "profile", "query", "route", "task", "traffic"];
 
-/// Words that all share: what figures are made of, what a route says is done with its requests, why a body is not coded, how durations are written.
-const SHARED: [&str; 7] = [
+/// Words that all share: what figures are made of, what a route says is done with its requests, why a body is not coded, how durations are written;
+/// and the way of figures from a thread to where they are counted.
+const SHARED: [&str; 8] = [
     "traffic::Counter",
     "traffic::Gauge",
     "traffic::Entered",
@@ -23,6 +24,7 @@ const SHARED: [&str; 7] = [
     "route::Class",
     "compress::Skip",
     "units",
+    "rings",
 ];
 
 /// Who may name pingora's crates: everything else could stand on another transport.
@@ -61,6 +63,7 @@ impl Arrow {
             "main" | "lib" | "app" => None,
             "header" => Some("header names nothing of ours"),
             "units" => Some("units names nothing of ours"),
+            "rings" => Some("rings names nothing of ours"),
             "demo" => Some("the demo app stands for somebody else's: it names nothing of ours"),
             "advice" if is_domain(to) || to == "header" => None,
             domain if is_domain(domain) => {
@@ -142,6 +145,7 @@ fn verdicts() {
         ("config", "server::Settings"),
         ("admin", "units::duration"),
         ("config", "units"),
+        ("profile", "rings::Rings"),
     ] {
         assert!(!fault(from, path), "{from} → {path} is right");
     }
@@ -154,6 +158,7 @@ fn verdicts() {
         ("advice", "state"),
         ("traffic", "state"),
         ("units", "config"),
+        ("rings", "profile"),
         ("state", "server"),
         ("admin", "server::Front"),
         ("server", "admin::router"),

@@ -22,7 +22,7 @@ pub(super) type Shared = State<Arc<state::State>>;
 /// What the cache did since the start, and what it holds.
 pub(super) async fn cache_stats(State(state): Shared, uri: Uri) -> Result<Json<CacheStats>, Problem> {
     parameters(&uri, &[])?;
-    Ok(Json(CacheStats::new(&state.cache.snapshot(), &state.keyed.snapshot())))
+    Ok(Json(CacheStats::of(&state, Instant::now().into_std())))
 }
 
 /// All endpoints together.
@@ -85,7 +85,7 @@ mod tests {
             "bypasses":{"method":0,"body":0,"upgrade":0,"disabled":0,"cookie":0,"authorization":0,"request-no-store":0,
             "conditional":0,"range":0,"only-if-cached":0,"unkeyed-field":0,"observe":0,"hit-for-miss":0,"head":0},
             "purges":{"hard":{"all":0,"url":0,"tag":0,"group":0,"prefix":0,"pattern":0},
-            "soft":{"all":0,"url":0,"tag":0,"group":0,"prefix":0,"pattern":0}},"routes":{},
+            "soft":{"all":0,"url":0,"tag":0,"group":0,"prefix":0,"pattern":0}},"verified":{"same":0,"wrong":0,"failed":0,"unclear":0,"wrong_percent":null},"sizing":null,"routes":{},
             "keyed":{"hits":0,"misses":0,"hit_rate_percent":null,"entries":0,"max_entries":5000,
             "bytes":0,"max_bytes":33554432,"evictions":{"capacity":0,"expired":0,"purged":0},
             "stores":{"stored":0,"rejected":{"too-large":0,"no-room":0}}}}"#,
@@ -104,7 +104,7 @@ mod tests {
             "bypasses":{"method":0,"body":0,"upgrade":0,"disabled":0,"cookie":1,"authorization":0,"request-no-store":0,
             "conditional":0,"range":0,"only-if-cached":0,"unkeyed-field":0,"observe":0,"hit-for-miss":0,"head":0},
             "purges":{"hard":{"all":0,"url":0,"tag":0,"group":0,"prefix":0,"pattern":0},
-            "soft":{"all":0,"url":0,"tag":0,"group":0,"prefix":0,"pattern":0}},"routes":{},
+            "soft":{"all":0,"url":0,"tag":0,"group":0,"prefix":0,"pattern":0}},"verified":{"same":0,"wrong":0,"failed":0,"unclear":0,"wrong_percent":null},"sizing":null,"routes":{},
             "keyed":{"hits":3,"misses":1,"hit_rate_percent":75.0,"entries":0,"max_entries":5000,
             "bytes":0,"max_bytes":33554432,"evictions":{"capacity":0,"expired":0,"purged":1},
             "stores":{"stored":1,"rejected":{"too-large":1,"no-room":0}}}}"#,

@@ -39,6 +39,11 @@ impl Exposition {
         self.family(format!("{PREFIX}{name}"), help, MetricType::GAUGE, [gauge(labels, value as f64)]);
     }
 
+    /// Numbers from 0 to 1 that go up and down.
+    pub(super) fn ratios(&mut self, name: &str, help: &str, series: impl IntoIterator<Item = Metric>) {
+        self.family(format!("{PREFIX}{name}"), help, MetricType::GAUGE, series);
+    }
+
     /// Durations or sizes in buckets.
     pub(super) fn histograms(&mut self, name: &str, help: &str, series: impl IntoIterator<Item = Metric>) {
         self.family(format!("{PREFIX}{name}"), help, MetricType::HISTOGRAM, series);
@@ -78,6 +83,11 @@ impl Exposition {
     pub(super) fn openmetrics(&self) -> String {
         openmetrics::encode(&self.0)
     }
+}
+
+/// One series of a family of ratios.
+pub(super) fn ratio(labels: &[(&str, &str)], value: f64) -> Metric {
+    gauge(labels, value)
 }
 
 /// One series of a family of counters.

@@ -146,10 +146,12 @@ fn facts(state: &state::State) -> Facts {
         compression_settings: state.compression.settings(),
         routes: state.routes.load_full(),
         observed: state.observer.report(now, |name| state.profiler.name_by_now(name)),
+        sizing: state.cache.simulation.sizing(now),
         achievable_hit_rate_percent: None,
         changes: changes(state, now),
         queries: Vec::new(),
     }
+    .with_what_could_be()
 }
 
 /// What was before and after the newest markers.

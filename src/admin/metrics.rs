@@ -13,12 +13,13 @@
 //! | `connections*`, `http_*` without `requests`, `upstream_*`, `front_door_*`, `access_log_*`, `panics_total` | 100 |
 //! | `cache_*` without routes | 120 |
 //! | `cache_route_requests_total` | 2, and 6 per route of the configuration, of which the default has none |
+//! | `cache_verified_total`, `cache_wrong_ratio`, `cache_simulated_hit_ratio` | 15, and 5 per such route |
 //! | `keyed_cache_*` | 35 |
 //! | `compression_*` | 85 |
 //! | `config_*`, `build_info` | 20 |
 //! | `ratelimited_total` | 30 |
 //! | `process_*` | 25 |
-//! | all of these | 430 |
+//! | all of these | 445 |
 //! | `requests` | some 40 for each of `profile.metrics_endpoints`, and 170 for the rest of them |
 //!
 //! `upstream_errors_total` has connections that could not be made among its reasons (`resolve`, `connect`,
@@ -41,7 +42,7 @@ use axum::{
 use tokio::time::Instant;
 
 use crate::{
-    cache::{self, Bypass, Evicted, Outcome, Skip, keyed, purge},
+    cache::{self, Bypass, Evicted, Outcome, Sizing, Skip, Verified, keyed, purge},
     compress::{
         self,
         encoder::{Effort, whole},
@@ -51,11 +52,13 @@ use crate::{
     traffic::{Ratelimited, Traffic},
 };
 
+pub(super) use self::process::cpu_seconds;
+
 use self::format::Format;
 
 use super::{
     api::{Shared, apart},
-    exposition::{Exposition, counter, distribution},
+    exposition::{Exposition, counter, distribution, ratio},
     problem::Problem,
 };
 
@@ -109,6 +112,7 @@ fn exposition(state: &state::State) -> Exposition {
 fn others(exposition: &mut Exposition, state: &state::State) {
     front_door(exposition, &state.traffic);
     cache(exposition, &state.cache.snapshot(), &state.traffic);
+    sizing(exposition, state.cache.simulation.sizing(Instant::now().into_std()).as_ref());
     keyed(exposition, &state.keyed.snapshot());
     compression::families(exposition, &state.compression.stats.snapshot());
     reloads(exposition, &state.reloads);
@@ -264,9 +268,47 @@ fn cache(exposition: &mut Exposition, snapshot: &cache::Snapshot, traffic: &Traf
             figures.outcomes.iter().map(series).collect::<Vec<_>>()
         }),
     );
+    verified(exposition, snapshot);
     exposition.gauge("cache_entries", "Responses held now.", &[], snapshot.entries);
     exposition.gauge("cache_bytes", "Bytes held now, bookkeeping included.", &[], snapshot.bytes);
     exposition.gauge("cache_capacity_bytes", "Bytes that may be held.", &[], snapshot.max_bytes);
+}
+
+/// Routes of which nothing was compared are left out; an empty name stands for requests that no route matches.
+fn verified(exposition: &mut Exposition, snapshot: &cache::Snapshot) {
+    let routes = snapshot.routes.iter().map(|(route, figures)| (&**route, figures));
+    let compared: Vec<_> = [("", &snapshot.unrouted)]
+        .into_iter()
+        .chain(routes)
+        .filter(|(_, figures)| figures.verified.iter().any(|(_, count)| *count > 0))
+        .collect();
+    exposition.counters(
+        "cache_verified_total",
+        "Fresh answers that were compared with what the origin answers meanwhile, by route of the configuration and result.",
+        compared.iter().flat_map(|(route, figures)| {
+            let series = |(result, count): &(Verified, u64)| {
+                counter(&[("route", route), ("result", Verified::name(*result))], *count)
+            };
+            figures.verified.iter().map(series).collect::<Vec<_>>()
+        }),
+    );
+    exposition.ratios(
+        "cache_wrong_ratio",
+        "Share of the fresh answers that were compared that were out of date, by route of the configuration.",
+        compared
+            .iter()
+            .filter_map(|(route, figures)| Some(ratio(&[("route", route)], figures.wrong_percent()? / 100.0))),
+    );
+}
+
+fn sizing(exposition: &mut Exposition, sizing: Option<&Sizing>) {
+    let sizes = sizing.iter().flat_map(|sizing| &sizing.sizes);
+    exposition.ratios(
+        "cache_simulated_hit_ratio",
+        "Share of the requests that the store would have answered in the last half to whole hour, were both of its bounds \
+         so many times what they are.",
+        sizes.map(|size| ratio(&[("size", &size.factor.to_string())], size.hit_rate_percent / 100.0)),
+    );
 }
 
 fn keyed(exposition: &mut Exposition, snapshot: &keyed::Snapshot) {
@@ -722,6 +764,28 @@ mod tests {
         assert_eq!(value(&text, "pacecar_cache_rejected_total{reason=\"private\"}"), 1.0);
         let results = series(&text).into_iter().filter(|(name, _)| name.starts_with("pacecar_cache_requests_total"));
         assert_eq!(results.map(|(_, count)| count).sum::<f64>(), 6.0);
+    }
+
+    #[test]
+    fn wrong_answers_are_shown_by_route_where_any_were_compared() {
+        let state = empty_state();
+        let (unrouted, shop) = (state.cache.stats.of_route(None), state.cache.stats.of_route(Some("shop")));
+        state.cache.stats.of_route(Some("untouched"));
+        (0..3).for_each(|_| unrouted.verified(Verified::Same));
+        unrouted.verified(Verified::Wrong);
+        shop.verified(Verified::Failed);
+        let text = text(&state).unwrap();
+        for (name, expected) in [
+            ("cache_verified_total{route=\"\",result=\"same\"}", 3.0),
+            ("cache_verified_total{route=\"\",result=\"wrong\"}", 1.0),
+            ("cache_verified_total{route=\"shop\",result=\"failed\"}", 1.0),
+            ("cache_wrong_ratio{route=\"\"}", 0.25),
+        ] {
+            assert_eq!(value(&text, &format!("pacecar_{name}")), expected, "{name}");
+        }
+        let ratios = series(&text).into_iter().filter(|(name, _)| name.starts_with("pacecar_cache_wrong_ratio"));
+        assert_eq!(ratios.count(), 1, "{text}");
+        assert!(!text.contains("route=\"untouched\",result=\"same\""), "{text}");
     }
 
     #[test]

@@ -1,12 +1,18 @@
 //! What the JSON looks like: typed, with the unit in the name, in a stable order.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::openapi::words;
-use crate::cache::{self, Outcome, keyed};
+use crate::{
+    cache::{self, Bound, Outcome, Sizing, Verified, keyed},
+    state::State,
+};
 
 /// Numbers by name, shown as an object in this order.
 #[derive(Debug)]
@@ -50,6 +56,9 @@ pub(super) struct CacheStats {
     bypasses: Counts,
     #[schema(schema_with = words::purges)]
     purges: BTreeMap<&'static str, Counts>,
+    verified: Verifications,
+    /// What the hit rate would be at other sizes; `null` before there were enough requests in the last half hour to tell.
+    sizing: Option<SizingView>,
     /// The figures of each route of the configuration, by its name.
     routes: BTreeMap<String, CacheRoute>,
     keyed: Keyed,
@@ -75,6 +84,94 @@ struct CacheRequests {
     hit_rate_percent: Option<f64>,
 }
 
+/// Fresh answers from the store that were compared with what the app answered meanwhile.
+#[derive(Debug, Serialize, ToSchema)]
+struct Verifications {
+    /// They were the same.
+    same: u64,
+    /// They were not: what the client was sent was out of date.
+    wrong: u64,
+    /// The app gave no complete answer, or an error of its own.
+    failed: u64,
+    /// Not to be told: it was invalidated or expired meanwhile, or came in another coding.
+    unclear: u64,
+    /// Share of `same` and `wrong` that were wrong, to two decimals; `null` before the first.
+    #[schema(minimum = 0, maximum = 100)]
+    wrong_percent: Option<f64>,
+}
+
+impl From<&cache::Figures> for Verifications {
+    fn from(figures: &cache::Figures) -> Self {
+        Self {
+            same: figures.verified(Verified::Same),
+            wrong: figures.verified(Verified::Wrong),
+            failed: figures.verified(Verified::Failed),
+            unclear: figures.verified(Verified::Unclear),
+            wrong_percent: figures.wrong_percent().map(percent),
+        }
+    }
+}
+
+/// What the hit rate would be if the store were of another size, from a simulation with a sample of the URLs. It is about
+/// requests that the store answered or whose answer was stored, in the last half to whole hour.
+#[derive(Debug, Serialize, ToSchema)]
+struct SizingView {
+    /// The requests.
+    requests: u64,
+    /// Share of them that the store answered, as it was measured, to two decimals.
+    #[schema(minimum = 0, maximum = 100)]
+    measured_hit_rate_percent: f64,
+    /// Half the size, the size as it is, twice, and four times that.
+    sizes: Vec<SizeView>,
+    /// The bound that responses leave the store for; `null` where none does.
+    #[schema(schema_with = words::bound)]
+    evicts: Option<&'static str>,
+    /// Share of the URLs that take part.
+    #[schema(minimum = 0, maximum = 100)]
+    sampling_rate_percent: f64,
+    /// URLs that take part and that the largest size would hold.
+    sampled_keys: u64,
+}
+
+/// One size, and what it would come to.
+#[derive(Debug, Serialize, ToSchema)]
+struct SizeView {
+    /// As a multiple of the real one; both bounds are meant.
+    factor: f64,
+    /// `cache.max_bytes` of it.
+    max_bytes: u64,
+    /// `cache.max_entries` of it.
+    max_entries: u64,
+    /// Share of the requests that the store would answer, to two decimals.
+    #[schema(minimum = 0, maximum = 100)]
+    hit_rate_percent: f64,
+    /// Bytes that it would hold now.
+    bytes: u64,
+    /// URLs of which it would hold something now.
+    entries: u64,
+}
+
+impl From<&Sizing> for SizingView {
+    fn from(sizing: &Sizing) -> Self {
+        let sizes = sizing.sizes.iter().map(|size| SizeView {
+            factor: size.factor,
+            max_bytes: size.max_bytes,
+            max_entries: size.max_entries,
+            hit_rate_percent: percent(size.hit_rate_percent),
+            bytes: size.bytes,
+            entries: size.entries,
+        });
+        Self {
+            requests: sizing.requests,
+            measured_hit_rate_percent: percent(sizing.measured_hit_rate_percent),
+            sizes: sizes.collect(),
+            evicts: sizing.bound.map(Bound::name),
+            sampling_rate_percent: sizing.sampling_rate_percent,
+            sampled_keys: sizing.sampled_keys,
+        }
+    }
+}
+
 /// What the cache did with the requests of one route; reasons that never were are left out.
 #[derive(Debug, Serialize, ToSchema)]
 struct CacheRoute {
@@ -83,6 +180,7 @@ struct CacheRoute {
     stores: RouteStores,
     #[schema(schema_with = words::some_bypasses)]
     bypasses: Counts,
+    verified: Verifications,
 }
 
 impl From<&cache::Figures> for CacheRequests {
@@ -106,6 +204,7 @@ impl From<&cache::Figures> for CacheRoute {
             requests: figures.into(),
             stores: RouteStores { stored: figures.stored, rejected },
             bypasses: Counts::of(&figures.bypasses, cache::Bypass::name).that_were(),
+            verified: figures.into(),
         }
     }
 }
@@ -139,7 +238,11 @@ struct KeyedStores {
 
 impl CacheStats {
     /// Of the cache of responses and the keyed cache.
-    pub(super) fn new(snapshot: &cache::Snapshot, keyed: &keyed::Snapshot) -> Self {
+    pub(super) fn of(state: &State, now: Instant) -> Self {
+        Self::new(&state.cache.snapshot(), &state.keyed.snapshot(), state.cache.simulation.sizing(now).as_ref())
+    }
+
+    fn new(snapshot: &cache::Snapshot, keyed: &keyed::Snapshot, sizing: Option<&Sizing>) -> Self {
         Self {
             requests: (&snapshot.total).into(),
             entries: snapshot.entries,
@@ -156,6 +259,8 @@ impl CacheStats {
                 .iter()
                 .map(|mode| (mode.name(), Counts::of(&snapshot.purged(*mode), cache::purge::Kind::name)))
                 .collect(),
+            verified: (&snapshot.total).into(),
+            sizing: sizing.map(Into::into),
             routes: snapshot.routes.iter().map(|(name, figures)| (name.to_string(), figures.into())).collect(),
             keyed: keyed.into(),
         }
@@ -263,6 +368,40 @@ pub(super) fn percent(share: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_shown_in_their_order() {
+        let size = |factor: f64| cache::sizing::Size {
+            factor,
+            max_bytes: (1000.0 * factor) as u64,
+            max_entries: (10.0 * factor) as u64,
+            hit_rate_percent: 40.0 + factor / 3.0,
+            bytes: 900,
+            entries: 9,
+        };
+        let sizing = Sizing {
+            sizes: cache::sizing::FACTORS.map(size),
+            requests: 1234,
+            measured_hit_rate_percent: 200.0 / 3.0,
+            sampling_rate_percent: 50.0,
+            sampled_keys: 7,
+            bound: Some(Bound::Entries),
+            over: Duration::from_secs(60),
+        };
+        let shown = serde_json::to_value(SizingView::from(&sizing)).unwrap();
+        let of = |factor: f64, max_bytes: u64, max_entries: u64, hit_rate_percent: f64| {
+            serde_json::json!({
+                "factor": factor, "max_bytes": max_bytes, "max_entries": max_entries,
+                "hit_rate_percent": hit_rate_percent, "bytes": 900, "entries": 9,
+            })
+        };
+        let expected = serde_json::json!({
+            "requests": 1234, "measured_hit_rate_percent": 66.67, "evicts": "entries",
+            "sizes": [of(0.5, 500, 5, 40.17), of(1.0, 1000, 10, 40.33), of(2.0, 2000, 20, 40.67), of(4.0, 4000, 40, 41.33)],
+            "sampling_rate_percent": 50.0, "sampled_keys": 7,
+        });
+        assert_eq!(shown, expected);
+    }
 
     #[test]
     fn milliseconds_are_rounded_to_the_microsecond() {

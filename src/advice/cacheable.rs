@@ -49,6 +49,16 @@ pub(super) fn find(facts: &Facts) -> Vec<Finding> {
     chosen.filter_map(|(watched, choice)| advise(watched, choice, facts)).collect()
 }
 
+/// Requests that the app would have been spared by all of it.
+pub(super) fn gained(facts: &Facts) -> f64 {
+    let each = facts.observed.endpoints.iter().filter_map(|watched| {
+        let (figures, choice) = (&watched.figures, choose(watched)?);
+        let scale = figures.answers as f64 / figures.watched as f64;
+        Some(Gained::of(&figures.lifetimes[choice.at], &figures.configured, scale).requests)
+    });
+    each.sum()
+}
+
 /// How the answers of an endpoint are kept, below `comments`, if it was seen that everybody may have the same.
 pub(super) fn keep(facts: &Facts, endpoint: &Endpoint, comments: &[&str]) -> Option<Remedy> {
     let is_it = |watched: &&Watched| endpoint.method == "GET" && *watched.endpoint == *endpoint.name;

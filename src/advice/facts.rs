@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{finding::Endpoint, marker::Change};
+use super::{cacheable, finding::Endpoint, marker::Change};
 use crate::{cache, compress, observe, profile, route::Route};
 
 /// What the rules look at. Plain data, so that a rule is a function of it and of nothing else.
@@ -28,12 +28,34 @@ pub struct Facts {
     pub routes: Arc<Vec<Route>>,
     /// What was watched of answers that did not come from the cache.
     pub observed: observe::Report,
+    /// What the hit rate would be at other sizes of the store.
+    pub sizing: Option<cache::Sizing>,
     /// The hit rate that there could be, 0 to 100, where it is known.
     pub achievable_hit_rate_percent: Option<f64>,
     /// What was before and after markers, the newest first.
     pub changes: Vec<Change>,
     /// Database queries by endpoint, where they are seen.
     pub queries: Vec<QueriesPerRequest>,
+}
+
+impl Facts {
+    /// With the hit rate that there could be: what is, what more room would add, and what would come of caching all that
+    /// should be. Unknown while nothing of that was looked at.
+    pub fn with_what_could_be(self) -> Self {
+        let count = |used| self.hour.endpoints.iter().map(|row| row.figures.cache(used)).sum::<u64>() as f64;
+        let (hits, misses) = (count(profile::CacheUse::Hit), count(profile::CacheUse::Miss));
+        let is_known = self.sizing.is_some() || !self.observed.endpoints.is_empty();
+        let best = is_known.then(|| {
+            let room = self.sizing.as_ref().map_or(0.0, |sizing| {
+                let [_, real, _, four] = &sizing.sizes;
+                (four.hit_rate_percent - real.hit_rate_percent).max(0.0)
+            });
+            let more = hits + cacheable::gained(&self);
+            // What is gained may be among what the cache was never asked for.
+            (more * 100.0 / (hits + misses).max(more).max(1.0) + room).min(100.0)
+        });
+        Self { achievable_hit_rate_percent: best, ..self }
+    }
 }
 
 /// How many database queries the requests of an endpoint took, those whose queries are all known.

@@ -5,7 +5,7 @@
 //!
 //! - `facts`: what rules look at; `counted`: the part of it that is kept; `finding`: what they answer.
 //! - `slow_endpoint`, `low_hit_rate`, `not_cached`, `many_queries`, `low_compression`, `errors`, `saturation`,
-//!   `cacheable`, `own_write`, `split`, `switch_on`, `regression`: the rules. `marker`: moments that the last one looks at.
+//!   `cacheable`, `own_write`, `split`, `switch_on`, `regression`, `sizing`, `wrong_answers`: the rules. `marker`: moments that the last one looks at.
 //! - `say`: figures in sentences; `snippet`: lines for `proxy.toml`.
 
 mod cacheable;
@@ -22,10 +22,12 @@ mod own_write;
 mod regression;
 mod saturation;
 pub(crate) mod say;
+mod sizing;
 mod slow_endpoint;
 mod snippet;
 mod split;
 mod switch_on;
+mod wrong_answers;
 
 #[cfg(test)]
 mod fixture;
@@ -41,8 +43,9 @@ pub use marker::{Change, Kind, Marker, Markers, Step, steps};
 pub const MOST_FINDINGS: usize = 100;
 
 /// Every rule: the kind of its findings, and what it finds.
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 14] = [
     (errors::KIND, errors::find),
+    (wrong_answers::KIND, wrong_answers::find),
     (regression::KIND, regression::find),
     (slow_endpoint::KIND, slow_endpoint::find),
     (saturation::KIND, saturation::find),
@@ -50,6 +53,7 @@ const RULES: [Rule; 12] = [
     (switch_on::KIND, switch_on::find),
     (own_write::KIND, own_write::find),
     (split::KIND, split::find),
+    (sizing::KIND, sizing::find),
     (low_hit_rate::KIND, low_hit_rate::find),
     (not_cached::KIND, not_cached::find),
     (many_queries::KIND, many_queries::find),

@@ -60,6 +60,8 @@ pub struct Entry {
     /// The age, in milliseconds, at which it was declared stale.
     expired_ms: AtomicU64,
     codings: Codings,
+    /// Of its key, by which the simulation of other sizes knows it.
+    hash: u64,
     place: Place,
 }
 
@@ -85,8 +87,8 @@ pub struct Parts<'a> {
 }
 
 impl Entry {
-    /// A response that [`store`](super::policy::store) found storable, with its complete body.
-    pub fn new(parts: Parts<'_>, place: impl FnOnce(u64) -> Place) -> Self {
+    /// A response that [`store`](super::policy::store) found storable, with its complete body; `hash` is that of its key.
+    pub fn new(parts: Parts<'_>, hash: u64, place: impl FnOnce(u64) -> Place) -> Self {
         let Parts { key, head, body, selecting, storable, received, epoch, copy } = parts;
         let (tags, born) = (tags::of(head), epoch.rules);
         // Made anew for each answer: Age, and the Date of one whose age is hidden from clients.
@@ -118,6 +120,7 @@ impl Entry {
             checked: AtomicU64::new(born),
             expired_ms: AtomicU64::new(u64::MAX),
             codings: Codings::default(),
+            hash,
         }
     }
 
@@ -152,8 +155,18 @@ impl Entry {
 
     /// Whether it has nothing to offer any more: not fresh, not even in need, and too old to be worth validating.
     pub fn is_useless(&self, now: Instant) -> bool {
+        self.age(now) > self.useful_lifetime()
+    }
+
+    /// How long it has something to offer, counted from its age 0.
+    pub(super) fn useful_lifetime(&self) -> Duration {
         let worth_validating = if self.has_validator() { WORTH_VALIDATING } else { Duration::ZERO };
-        self.age(now) > self.lifetime().saturating_add(self.terms.grace().max(worth_validating))
+        self.lifetime().saturating_add(self.terms.grace().max(worth_validating))
+    }
+
+    /// The hash of its key.
+    pub(super) fn hash(&self) -> u64 {
+        self.hash
     }
 
     /// Whether the origin can confirm it (RFC 9110 §8.8).

@@ -3,6 +3,7 @@
 //! - `policy` decides, purely: may the cache take part, may a response be stored, may a stored one be used.
 //! - `freshness` is the arithmetic of ages and lifetimes, `key` what makes two requests the same.
 //! - `entry`, `coded` and `store` hold, `purge` declares stale or gone, `stats` and `status` are the words for what was done.
+//! - `sizing` says what the hit rate would be if the store were of another size.
 
 mod coded;
 pub mod entry;
@@ -15,6 +16,7 @@ pub mod purge;
 mod remedy;
 mod removal;
 mod settings;
+pub mod sizing;
 pub mod stats;
 pub mod status;
 pub mod store;
@@ -55,6 +57,7 @@ use self::{
     freshness::Received,
     policy::{Demands, Reuse},
     purge::{Epoch, Purges},
+    sizing::Simulation,
 };
 
 pub use coded::{ClientCopy, Coded, NoRoom};
@@ -63,7 +66,8 @@ pub use key::Key;
 pub use policy::{Asker, Storable};
 pub use removal::Purged;
 pub use settings::Settings;
-pub use stats::{Bypass, Counts, Evicted, Figures, Outcome, Skip, Snapshot, Stale, Stats};
+pub use sizing::{Bound, Sizing};
+pub use stats::{Bypass, Counts, Evicted, Figures, Outcome, Skip, Snapshot, Stale, Stats, Verified};
 
 /// What the cache has for a request.
 #[derive(Clone, Debug)]
@@ -109,6 +113,8 @@ pub enum Forward {
 pub struct Cache {
     /// What it did since the start.
     pub stats: Stats,
+    /// What it would do at other sizes.
+    pub simulation: Simulation,
     settings: ArcSwap<Settings>,
     store: store::Store,
     purges: Purges,
@@ -119,6 +125,7 @@ impl Cache {
     pub fn new(settings: Settings) -> Self {
         Self {
             stats: Stats::default(),
+            simulation: Simulation::new(&settings),
             store: store::Store::new(&settings),
             settings: ArcSwap::from_pointee(settings),
             purges: Purges::default(),
@@ -128,6 +135,11 @@ impl Cache {
     /// What it may do.
     pub fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
+    }
+
+    /// About one in so many fresh hits is to be verified; 0: none.
+    pub fn verify_sample(&self) -> u64 {
+        self.settings.load().verify_sample
     }
 
     /// Takes up other rules; what is stored stays. The bounds of the store are those it was made with.
@@ -173,7 +185,11 @@ impl Cache {
         if let Err(why) = entry.shared.admits(asker) {
             return Lookup::Bypass(why);
         }
-        match policy::reuse(entry, demands, now) {
+        let reuse = policy::reuse(entry, demands, now);
+        if matches!(reuse, Ok(Reuse::Fresh | Reuse::Stale(Stale::WhileRevalidate))) {
+            self.simulation.hit(entry, self.purges.newest(), || self.store.weigh(key, &resource), now);
+        }
+        match reuse {
             Ok(Reuse::Fresh) => Lookup::Fresh(entry.clone()),
             Ok(Reuse::Stale(why)) => Lookup::Stale(entry.clone(), why),
             Err(why) => {
@@ -226,7 +242,8 @@ impl Cache {
 
     /// An entry for a complete response, not yet stored.
     pub fn entry(&self, parts: Parts<'_>) -> Entry {
-        Entry::new(parts, |bytes| self.store.place(bytes))
+        let hash = self.simulation.hash(parts.key);
+        Entry::new(parts, hash, |bytes| self.store.place(bytes))
     }
 
     /// Stores a response.
@@ -240,6 +257,13 @@ impl Cache {
             return Err(Skip::Purged);
         }
         Ok(())
+    }
+
+    /// Takes note of a response that a request asked the origin for and that was stored, for the simulation of other
+    /// sizes.
+    pub fn fetched(&self, key: &Key, entry: &Arc<Entry>, now: Instant) {
+        let (weight, purged) = (self.store.weigh_with(key, entry), self.purges.newest_about(key, entry));
+        self.simulation.fetched(entry, weight, purged, now);
     }
 
     /// Keeps a form of a stored body, so that nobody makes it again; `form` is `None` where its coding does not make it
@@ -317,6 +341,9 @@ impl Cache {
     pub fn mark_uncacheable(&self, key: &Key, asker: Asker, why: Skip, now: Instant) {
         let until = now + self.settings.load().uncacheable_ttl;
         self.store.mark_uncacheable(key, asker.is_identified(), until, why);
+        if let Some(resource) = self.store.peek(key) {
+            self.simulation.marked(key, self.store.weigh(key, &resource), until, now);
+        }
     }
 
     /// The keys of everything that is stored. Goes through the whole store.

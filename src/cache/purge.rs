@@ -280,6 +280,12 @@ impl Purges {
         self.newest.load(Acquire)
     }
 
+    /// The number of the newest rule that is about a response, whenever that was stored; 0 if there is none.
+    pub(super) fn newest_about(&self, key: &Key, entry: &Entry) -> u64 {
+        let rules = self.rules.load();
+        rules.list.iter().rev().find(|rule| rule.hits(key, entry)).map_or(0, |rule| rule.number)
+    }
+
     /// Whether a stored response is still there, after every rule that it was not yet held against. One that was
     /// purged softly is stale from the moment of the purge.
     pub fn spare(&self, key: &Key, entry: &Entry) -> bool {

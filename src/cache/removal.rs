@@ -23,6 +23,7 @@ impl Cache {
     /// responses are gone.
     pub fn invalidate(&self, key: &Key, now: Instant) -> u64 {
         let (gone, _) = self.store.remove(key, now, || self.purges.stamp_url(key), |_| true);
+        self.simulation.gone(key, now);
         (0..gone).for_each(|_| self.stats.evicted(Evicted::Purged));
         gone
     }
@@ -30,6 +31,7 @@ impl Cache {
     /// Drops one stored response, which the origin no longer has.
     pub fn forget(&self, key: &Key, stored: &Entry, now: Instant) {
         let (gone, _) = self.store.remove(key, now, || (), |entry| std::ptr::eq(entry, stored));
+        self.simulation.gone(key, now);
         (0..gone).for_each(|_| self.stats.evicted(Evicted::Expired));
     }
 
@@ -37,6 +39,7 @@ impl Cache {
     pub fn expire(&self, key: &Key, now: Instant) -> u64 {
         // Under the key's lock: what is stored before that is found here, and what would be stored after it is refused.
         self.store.remove(key, now, || self.purges.stamp_url(key), |_| false);
+        self.simulation.gone(key, now);
         let Some(resource) = self.store.peek(key) else { return 0 };
         let there = resource.variants().iter().filter(|entry| self.purges.spare(key, entry));
         there.inspect(|entry| entry.expire(now)).count() as u64
@@ -116,5 +119,6 @@ impl Cache {
         if self.purges.is_full() {
             self.purges.forget_half(newest);
         }
+        self.simulation.sweep(now);
     }
 }

@@ -33,6 +33,8 @@ pub struct Settings {
     pub lock_timeout: Duration,
     /// For this long an uncacheable URL is not tried again, so that its requests do not wait for each other. Default 10 s.
     pub uncacheable_ttl: Duration,
+    /// About one in so many fresh hits is compared with what the origin answers meanwhile; 0: none. Default 1000.
+    pub verify_sample: u64,
     /// Whether a response that sets a cookie may be stored where its origin states its freshness. Default: no.
     pub store_set_cookie: bool,
     /// Whether a body that only the end of the connection ends may be stored. Default: no.
@@ -63,6 +65,7 @@ impl Default for Settings {
             stale_if_error: Duration::from_secs(300),
             lock_timeout: Duration::from_secs(5),
             uncacheable_ttl: Duration::from_secs(10),
+            verify_sample: 1000,
             store_set_cookie: false,
             store_unframed: false,
             reorder_accept_language: false,

@@ -148,6 +148,20 @@ words! {
     }
 }
 
+words! {
+    /// What came of comparing a fresh answer from the store with what the origin answers meanwhile.
+    Verified {
+        /// The same.
+        Same = "same",
+        /// Another one: what the client was sent was out of date.
+        Wrong = "wrong",
+        /// The origin gave no complete answer, or an error of its own.
+        Failed = "failed",
+        /// Not to be told: it was invalidated or expired meanwhile, or came in another coding.
+        Unclear = "unclear",
+    }
+}
+
 /// What the cache did with the requests of one route.
 #[derive(Debug, Default)]
 pub struct Counts {
@@ -155,6 +169,7 @@ pub struct Counts {
     bypasses: [Counter; Bypass::ALL.len()],
     stored: Counter,
     skips: [Counter; Skip::ALL.len()],
+    verified: [Counter; Verified::ALL.len()],
 }
 
 impl Counts {
@@ -178,6 +193,11 @@ impl Counts {
         self.skips[why as usize].add();
     }
 
+    /// Counts an answer that was compared.
+    pub fn verified(&self, result: Verified) {
+        self.verified[result as usize].add();
+    }
+
     /// The counters as plain data.
     pub fn figures(&self) -> Figures {
         Figures {
@@ -185,6 +205,7 @@ impl Counts {
             bypasses: Bypass::ALL.iter().map(|word| (*word, self.bypasses[*word as usize].value())).collect(),
             stored: self.stored.value(),
             skips: Skip::ALL.iter().map(|word| (*word, self.skips[*word as usize].value())).collect(),
+            verified: Verified::ALL.iter().map(|word| (*word, self.verified[*word as usize].value())).collect(),
         }
     }
 }
@@ -200,6 +221,8 @@ pub struct Stats {
     /// By the route's name, in the order in which the names came up. A route that the configuration no longer has keeps
     /// its figures: they are part of the whole.
     routes: Mutex<Vec<(Box<str>, Arc<Counts>)>>,
+    /// Requests that the origin was asked in the background, since no client waited for them.
+    pub background: Counter,
     evictions: [Counter; Evicted::ALL.len()],
     purges: [[Counter; Kind::ALL.len()]; Mode::ALL.len()],
 }
@@ -234,11 +257,13 @@ impl Stats {
     pub fn snapshot(&self) -> Snapshot {
         let routes: Vec<(Box<str>, Figures)> =
             self.routes.lock().iter().map(|(name, counts)| (name.clone(), counts.figures())).collect();
-        let mut total = self.unrouted.figures();
+        let unrouted = self.unrouted.figures();
+        let mut total = unrouted.clone();
         routes.iter().for_each(|(_, figures)| total.add(figures));
         let evictions = Evicted::ALL.iter().map(|word| (*word, self.evictions[*word as usize].value())).collect();
         let purges = self.purges.iter().map(|kinds| kinds.iter().map(Counter::value).collect()).collect();
-        Snapshot { total, routes, evictions, purges, ..Snapshot::default() }
+        let background = self.background.value();
+        Snapshot { total, routes, unrouted, background, evictions, purges, ..Snapshot::default() }
     }
 }
 
@@ -253,6 +278,8 @@ pub struct Figures {
     pub stored: u64,
     /// Responses not stored, by reason.
     pub skips: Vec<(Skip, u64)>,
+    /// Answers that were compared with what the origin answers meanwhile, by what came of it.
+    pub verified: Vec<(Verified, u64)>,
 }
 
 impl Figures {
@@ -264,6 +291,7 @@ impl Figures {
         each(&mut self.outcomes, &before.outcomes);
         each(&mut self.bypasses, &before.bypasses);
         each(&mut self.skips, &before.skips);
+        each(&mut self.verified, &before.verified);
         self.stored = self.stored.saturating_sub(before.stored);
     }
 
@@ -274,12 +302,25 @@ impl Figures {
         each(&mut self.outcomes, &other.outcomes);
         each(&mut self.bypasses, &other.bypasses);
         each(&mut self.skips, &other.skips);
+        each(&mut self.verified, &other.verified);
         self.stored += other.stored;
     }
 
     /// Requests with this outcome.
     pub fn outcome(&self, outcome: Outcome) -> u64 {
         self.outcomes.iter().find(|(word, _)| *word == outcome).map_or(0, |(_, count)| *count)
+    }
+
+    /// Answers with this result of a comparison.
+    pub fn verified(&self, result: Verified) -> u64 {
+        self.verified.iter().find(|(word, _)| *word == result).map_or(0, |(_, count)| *count)
+    }
+
+    /// Share of the answers that were compared, and could be, that were wrong, 0 to 100; `None` before the first.
+    pub fn wrong_percent(&self) -> Option<f64> {
+        let wrong = self.verified(Verified::Wrong);
+        let all = wrong + self.verified(Verified::Same);
+        (all > 0).then(|| wrong as f64 * 100.0 / all as f64)
     }
 
     /// Share of the requests the cache looked at that were answered without a fetch of their own, 0 to 100; `None` before the first.
@@ -300,6 +341,10 @@ pub struct Snapshot {
     pub total: Figures,
     /// What was done with those of each route, by its name.
     pub routes: Vec<(Box<str>, Figures)>,
+    /// What was done with those that no route matches.
+    pub unrouted: Figures,
+    /// Requests that the origin was asked in the background.
+    pub background: u64,
     /// Responses that left the store, by reason.
     pub evictions: Vec<(Evicted, u64)>,
     /// Purges by mode and kind, in the order of the words.
@@ -318,6 +363,8 @@ impl Snapshot {
     /// What was counted since it was `before`, but for purges; and what is held now.
     pub fn since(mut self, before: &Self) -> Self {
         self.total.since(&before.total);
+        self.unrouted.since(&before.unrouted);
+        self.background = self.background.saturating_sub(before.background);
         // Routes are never given up, and in the order in which they came up.
         self.routes.iter_mut().zip(&before.routes).for_each(|((_, now), (_, before))| now.since(before));
         let evictions = self.evictions.iter_mut().zip(&before.evictions);
@@ -345,6 +392,9 @@ mod tests {
         unrouted.answered(Outcome::Hit);
         unrouted.stored();
         unrouted.bypassed(Bypass::Cookie);
+        unrouted.verified(Verified::Same);
+        products.verified(Verified::Wrong);
+        products.verified(Verified::Failed);
         stats.of_route(Some("products")).answered(Outcome::Miss);
         let snapshot = stats.snapshot();
         assert_eq!((snapshot.total.outcome(Outcome::Hit), snapshot.total.outcome(Outcome::Miss)), (3, 1));
@@ -352,6 +402,8 @@ mod tests {
         let (name, figures) = &snapshot.routes[0];
         assert_eq!((&**name, figures.outcome(Outcome::Hit), figures.stored), ("products", 2, 0));
         assert_eq!(figures.hit_rate_percent().map(f64::round), Some(67.0));
+        assert_eq!((snapshot.total.wrong_percent(), figures.wrong_percent()), (Some(50.0), Some(100.0)));
+        assert_eq!((snapshot.unrouted.wrong_percent(), snapshot.unrouted.stored), (Some(0.0), 1));
         assert!(snapshot.total.skips.contains(&(Skip::Private, 1)));
         assert!(snapshot.total.bypasses.contains(&(Bypass::Cookie, 1)));
     }

@@ -20,6 +20,7 @@ use crate::{
 use super::{
     Coded, Key, NoRoom, Settings, Skip, coded,
     entry::{Entry, Resource},
+    sizing,
 };
 
 /// Resources by key. Reading takes no lock but quick_cache's own, for the moment of a look-up.
@@ -28,6 +29,7 @@ pub struct Store {
     resources: sync::Cache<Key, Arc<Resource>, Weight, DefaultHashBuilder, OnEviction>,
     /// One writer at a time for a key, so that two new variants do not overwrite each other.
     writers: [Mutex<()>; 64],
+    weight: Weight,
     held: Arc<Held>,
     evicted_for_room: Arc<Counter>,
     max_bytes: u64,
@@ -73,10 +75,16 @@ struct Weight {
     least: u64,
 }
 
+impl Weight {
+    fn of(&self, bytes: u64, variants: usize) -> u64 {
+        // A resource without a response, which only says that there is none, counts as one.
+        bytes.max(self.least * variants.max(1) as u64)
+    }
+}
+
 impl Weighter<Key, Arc<Resource>> for Weight {
     fn weight(&self, key: &Key, resource: &Arc<Resource>) -> u64 {
-        // A resource without a response, which only says that there is none, counts as one.
-        resource.weight(key).max(self.least * resource.variants().len().max(1) as u64)
+        self.of(resource.weight(key), resource.variants().len())
     }
 }
 
@@ -106,19 +114,21 @@ impl Store {
         let shards = (settings.max_bytes / largest).min(max_entries / OBJECTS_PER_SHARD).clamp(1, 64);
         let options = OptionsBuilder::new()
             .shards(shards as usize)
-            .estimated_items_capacity(max_entries.min(100_000) as usize)
+            .estimated_items_capacity(Self::made_for(max_entries))
             .weight_capacity(settings.max_bytes)
             .build()
             .expect("every required option is set");
+        // The least of which not one more than that fits in; one of the whole would be refused.
+        let weight = Weight { least: settings.max_bytes / (max_entries + 1) + 1 };
         Self {
             resources: sync::Cache::with_options(
                 options,
-                // The least of which not one more than that fits in; one of the whole would be refused.
-                Weight { least: settings.max_bytes / (max_entries + 1) + 1 },
+                weight.clone(),
                 DefaultHashBuilder::default(),
                 OnEviction(evicted_for_room.clone()),
             ),
             writers: std::array::from_fn(|_| Mutex::new(())),
+            weight,
             held: Arc::default(),
             evicted_for_room,
             max_bytes: settings.max_bytes,
@@ -126,6 +136,11 @@ impl Store {
             // One key's variants must not push out everything else in its shard, nor outgrow it.
             max_resource_bytes: settings.max_bytes / shards / 2,
         }
+    }
+
+    /// The number of entries that the tables are made for.
+    pub(super) fn made_for(max_entries: u64) -> usize {
+        max_entries.min(100_000) as usize
     }
 
     /// What is known of a key.
@@ -136,6 +151,20 @@ impl Store {
     /// What is known of a key, for one who only looks: it does not count as a use.
     pub fn peek(&self, key: &Key) -> Option<Arc<Resource>> {
         self.resources.peek(key)
+    }
+
+    /// What a resource takes of the room.
+    pub(super) fn weigh(&self, key: &Key, resource: &Resource) -> sizing::Weight {
+        let bytes = resource.weight(key);
+        sizing::Weight { bytes, counted: self.weight.of(bytes, resource.variants().len()) }
+    }
+
+    /// What the resource of a response takes, were it not in the store any more the response alone.
+    pub(super) fn weigh_with(&self, key: &Key, entry: &Arc<Entry>) -> sizing::Weight {
+        match self.resources.peek(key) {
+            Some(resource) => self.weigh(key, &resource),
+            None => self.weigh(key, &Resource::default().with(entry.clone(), 1, u64::MAX).0),
+        }
     }
 
     /// Adds a response to what is known of its key, unless it is `forbidden` when nothing else can change the key, or
@@ -296,7 +325,7 @@ mod tests {
             epoch: Epoch::default(),
             copy: ClientCopy::default(),
         };
-        Entry::new(parts, |bytes| store.place(bytes))
+        Entry::new(parts, 0, |bytes| store.place(bytes))
     }
 
     fn put(store: &Store, key: &Key, entry: Entry) {

@@ -32,6 +32,8 @@ const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::f
 pub(super) const LIFETIME: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3650 * 86_400);
 /// For this long at most an uncacheable URL is left alone: its origin may change its mind.
 const MARKER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
+/// None at all; or from every hit to one of so many that busy apps see only a few a day.
+const SAMPLE: RangeInclusive<usize> = 0..=1_000_000_000;
 /// Not so often that it is all that is done, and often enough to be noticed within a day.
 const SWEEP: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 /// Sockets that one process can have; the system's own limit is lower.
@@ -141,6 +143,7 @@ pub(super) struct Cache {
     pub(super) purge_allow: Option<List<IpNet>>,
     pub(super) lock_timeout: Option<Given<Duration>>,
     pub(super) uncacheable_ttl: Option<Given<Duration>>,
+    pub(super) verify_sample: Option<Given<usize>>,
     pub(super) ignore_cookies: Option<List<String>>,
     pub(super) keyed: Keyed,
 }
@@ -331,6 +334,7 @@ impl Cache {
             purge_allow: section.texts("purge_allow", address::network),
             lock_timeout: section.duration("lock_timeout", TIMEOUT),
             uncacheable_ttl: section.duration("uncacheable_ttl", MARKER),
+            verify_sample: section.whole("verify_sample", SAMPLE),
             ignore_cookies: section.texts("ignore_cookies", cookie),
             keyed: Keyed::read(section.section("keyed")),
         };

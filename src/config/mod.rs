@@ -283,6 +283,7 @@ fn cache_settings(file: &file::Cache, auto: u64) -> cache::Settings {
         purge_allow: file.purge_allow.as_ref().map_or(default.purge_allow, items),
         lock_timeout: or(&file.lock_timeout, default.lock_timeout),
         uncacheable_ttl: or(&file.uncacheable_ttl, default.uncacheable_ttl),
+        verify_sample: given(&file.verify_sample).map_or(default.verify_sample, |sample: usize| sample as u64),
         ignore_cookies: file.ignore_cookies.as_ref().map_or(default.ignore_cookies, items),
     }
 }

@@ -101,6 +101,7 @@ fn write_cache(cache: &cache::Settings, out: &mut String) -> fmt::Result {
     writeln!(out, "stale_if_error = {}", time(cache.stale_if_error))?;
     writeln!(out, "lock_timeout = {}", time(cache.lock_timeout))?;
     writeln!(out, "uncacheable_ttl = {}", time(cache.uncacheable_ttl))?;
+    writeln!(out, "verify_sample = {}", cache.verify_sample)?;
     writeln!(out, "store_set_cookie = {}\nstore_unframed = {}", cache.store_set_cookie, cache.store_unframed)?;
     writeln!(out, "reorder_accept_language = {}", cache.reorder_accept_language)?;
     writeln!(out, "honour_client_cache_control = {}", cache.honour_client_cache_control)?;

@@ -36,6 +36,16 @@ pub struct Counts {
     pub slow: u64,
     /// Body bytes sent to clients.
     pub bytes: u64,
+    /// Requests that the cache answered without one to the origin.
+    pub spared: u64,
+    /// Body bytes of their answers, as they were sent.
+    pub spared_bytes: u64,
+    /// What requests waited for a turn at the origin, in nanoseconds.
+    queue: u64,
+    /// What they waited for a connection to it.
+    connect: u64,
+    /// What coding took for them.
+    coding: u64,
     cache: [u64; CacheUse::ALL.len()],
 }
 
@@ -54,11 +64,55 @@ impl Counts {
         self.aborted += other.aborted;
         self.open += other.open;
         self.slow += other.slow;
-        self.bytes = self.bytes.saturating_add(other.bytes);
+        for (mine, theirs) in [
+            (&mut self.bytes, other.bytes),
+            (&mut self.spared, other.spared),
+            (&mut self.spared_bytes, other.spared_bytes),
+            (&mut self.queue, other.queue),
+            (&mut self.connect, other.connect),
+            (&mut self.coding, other.coding),
+        ] {
+            *mine = mine.saturating_add(theirs);
+        }
         for (mine, theirs) in self.cache.iter_mut().zip(other.cache) {
             *mine += theirs;
         }
     }
+
+    /// Counts what the request spared the origin, and what it waited for here.
+    fn add_costs(&mut self, sample: &Sample) {
+        match sample.upstream {
+            Some(asked) => {
+                self.queue = self.queue.saturating_add(nanos(asked.queue));
+                self.connect = self.connect.saturating_add(nanos(asked.connect));
+            }
+            None if sample.cache == CacheUse::Hit => {
+                self.spared += 1;
+                self.spared_bytes = self.spared_bytes.saturating_add(sample.bytes);
+            }
+            None => {}
+        }
+        self.coding = self.coding.saturating_add(nanos(sample.compression));
+    }
+
+    /// What requests waited for a turn at the origin, all together.
+    pub fn queue(&self) -> Duration {
+        Duration::from_nanos(self.queue)
+    }
+
+    /// What they waited for a connection to it.
+    pub fn connect(&self) -> Duration {
+        Duration::from_nanos(self.connect)
+    }
+
+    /// What coding took for them.
+    pub fn coding(&self) -> Duration {
+        Duration::from_nanos(self.coding)
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap_or(u64::MAX)
 }
 
 impl Figures {
@@ -69,6 +123,7 @@ impl Figures {
         counts.errors += u64::from(sample.status >= 500);
         counts.cache[sample.cache as usize] += 1;
         counts.bytes = counts.bytes.saturating_add(sample.bytes);
+        counts.add_costs(sample);
         match sample.ending {
             Ending::Aborted => counts.aborted += 1,
             Ending::Open => counts.open += 1,
@@ -118,6 +173,13 @@ impl Figures {
         self.counts.cache[used as usize]
     }
 
+    /// How long the origin would have taken until its response heads for the requests that it was spared, had it taken as
+    /// long as for the others on average; nothing where it was asked for none.
+    pub fn spared_time(&self) -> Duration {
+        let Ok(asked @ 1..) = u32::try_from(self.upstream.count()) else { return Duration::ZERO };
+        (self.upstream.sum() / asked).saturating_mul(self.counts.spared.try_into().unwrap_or(u32::MAX))
+    }
+
     /// Share of the requests the cache looked at that it answered, 0 to 100; `None` before the first.
     pub fn cache_hit_rate_percent(&self) -> Option<f64> {
         let hits = self.cache(CacheUse::Hit);
@@ -157,6 +219,7 @@ fn percent(part: f64, whole: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::Asked;
 
     const SLOW: Duration = Duration::from_millis(500);
 
@@ -209,6 +272,34 @@ mod tests {
         let asked = Sample::of("/", millis(30)).asked(millis(20));
         assert_eq!(figures(&[asked, Sample::of("/", millis(10))]).upstream_share_percent(), Some(50.0));
         assert_eq!(figures(&[]).upstream_share_percent(), None);
+    }
+
+    #[test]
+    fn what_the_origin_was_spared_is_as_much_as_it_took_for_others() {
+        use CacheUse::{Bypass, Hit, Miss};
+        let millis = Duration::from_millis;
+        let hit = Sample { cache: Hit, bytes: 70, ..quick() };
+        // The origin confirmed what was stored, so that it was spared nothing but the body.
+        let confirmed = Sample { cache: Hit, ..quick() }.asked(millis(20));
+        let refused = Sample { cache: Bypass, status: 503, ..quick() };
+        let asked = Sample { cache: Miss, bytes: 70, ..quick() }.asked(millis(40));
+        let spared = |samples: &[Sample]| {
+            let figures = figures(samples);
+            (figures.counts.spared, figures.counts.spared_bytes, figures.spared_time())
+        };
+        assert_eq!(spared(&[hit, hit]), (2, 140, Duration::ZERO));
+        assert_eq!(spared(&[asked, confirmed, refused]), (0, 0, Duration::ZERO));
+        assert_eq!(spared(&[asked, confirmed, hit, hit, hit]), (3, 210, millis(90)));
+        assert_eq!(spared(&[Sample { ending: Ending::Aborted, ..hit }]), (1, 70, Duration::ZERO));
+    }
+
+    #[test]
+    fn what_requests_waited_for_adds_up() {
+        let millis = Duration::from_millis;
+        let asked = Asked { queue: millis(3), connect: millis(2), first_byte: millis(50), in_flight: 1 };
+        let waited = Sample { upstream: Some(asked), compression: millis(5), ..quick() };
+        let counts = figures(&[waited, Sample { ending: Ending::Aborted, ..waited }, quick()]).counts;
+        assert_eq!((counts.queue(), counts.connect(), counts.coding()), (millis(6), millis(4), millis(10)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// What such a file begins with; the number is that of its form.
-const MAGIC: &[u8] = b"pacecar profile 2\n";
+const MAGIC: &[u8] = b"pacecar profile 3\n";
 
 /// The figures of all endpoints up to a minute.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

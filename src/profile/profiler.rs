@@ -1,7 +1,6 @@
 //! The way of a sample from the request's thread to the table.
 
 use std::{
-    cell::RefCell,
     fmt,
     ops::Range,
     sync::{
@@ -11,9 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use parking_lot::{Mutex, MutexGuard};
-use rtrb::{Consumer, Producer, PushError, RingBuffer};
-use thread_local::ThreadLocal;
+use parking_lot::MappedMutexGuard;
 
 use super::{
     Settings,
@@ -23,6 +20,7 @@ use super::{
     table::{Clock, Endpoint, Snapshot, Table, Totals},
     window::Period,
 };
+use crate::rings::{Rings, Sink};
 
 /// Samples that a thread may have waiting; some 160 KiB.
 const RING: usize = 512;
@@ -31,27 +29,31 @@ const BATCH: usize = 128;
 
 /// Takes one [`Sample`] per request and answers with percentiles.
 ///
-/// A request does no more than put its sample into a ring that is its thread's own: no lock, no allocation, nothing that
-/// another thread writes to. Every 128th takes what waits into the table if the table is free, and only a thread whose
-/// ring is full waits for it, since no sample is lost. Whoever reads takes in what waits first.
+/// A request does no more than put its sample into a ring that is its thread's own ([`Rings`]); whoever reads takes in
+/// what waits first.
 pub struct Profiler {
-    rings: ThreadLocal<RefCell<Ring>>,
-    merger: Mutex<Merger>,
+    rings: Rings<Sample, Taken>,
     clock: Clock,
-    keeps_from: AtomicU64,
+    keeps_from: Arc<AtomicU64>,
 }
 
-/// Where a thread puts its samples.
-struct Ring {
-    producer: Producer<Sample>,
-    /// Since it was last seen to that they are taken.
-    recorded: usize,
-}
-
-/// Where they go.
-struct Merger {
-    rings: Vec<Consumer<Sample>>,
+/// Where samples end up.
+struct Taken {
     table: Table,
+    /// From how many nanoseconds on more is kept of a request than its figures.
+    keeps_from: Arc<AtomicU64>,
+}
+
+impl Sink<Sample> for Taken {
+    fn take(&mut self, sample: &Sample) {
+        self.table.add(sample);
+    }
+
+    fn settled(&mut self) {
+        let table = &mut self.table;
+        let keeps_from = table.slow.keeps_from(table.minute, table.settings.slow);
+        self.keeps_from.store(u64::try_from(keeps_from.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
 }
 
 impl fmt::Debug for Profiler {
@@ -64,31 +66,19 @@ impl Profiler {
     /// An empty profiler; `now` and `wall` are the same moment.
     pub fn new(settings: Settings, now: Instant, wall: SystemTime) -> Self {
         let clock = Clock::new(now, wall);
-        let table = Table::new(settings, clock, fastrand::u64(..));
-        let keeps_from = AtomicU64::new(0);
-        Self { rings: ThreadLocal::new(), merger: Mutex::new(Merger { rings: Vec::new(), table }), clock, keeps_from }
+        let (table, keeps_from) = (Table::new(settings, clock, fastrand::u64(..)), Arc::<AtomicU64>::default());
+        let taken = Taken { table, keeps_from: keeps_from.clone() };
+        Self { rings: Rings::new(RING, BATCH, taken), clock, keeps_from }
     }
 
     /// Takes up another threshold for what is slow, other names and bounds, for requests that end from now on.
     pub fn reload(&self, settings: &Settings) {
-        self.merger.lock().table.reload(settings);
+        self.rings.sink().table.reload(settings);
     }
 
     /// Takes a sample: short, never awaits.
     pub fn record(&self, sample: Sample) {
-        let mut ring = self.rings.get_or(|| RefCell::new(self.ring())).borrow_mut();
-        if let Err(PushError::Full(sample)) = ring.producer.push(sample) {
-            self.merge(&mut self.merger.lock());
-            // Nobody but this thread puts anything into this ring.
-            let _ = ring.producer.push(sample);
-        }
-        ring.recorded += 1;
-        if ring.recorded >= BATCH {
-            ring.recorded = 0;
-            if let Some(mut merger) = self.merger.try_lock() {
-                self.merge(&mut merger);
-            }
-        }
+        self.rings.put(sample);
     }
 
     /// Whether more than its figures would be kept of a request that took so long.
@@ -96,45 +86,25 @@ impl Profiler {
         duration.as_nanos() >= u128::from(self.keeps_from.load(Relaxed))
     }
 
-    fn ring(&self) -> Ring {
-        let (producer, consumer) = RingBuffer::new(RING);
-        self.merger.lock().rings.push(consumer);
-        Ring { producer, recorded: 0 }
-    }
-
-    fn merge(&self, Merger { rings, table }: &mut Merger) {
-        for ring in rings {
-            if let Ok(waiting) = ring.read_chunk(ring.slots()) {
-                let (first, second) = waiting.as_slices();
-                first.iter().chain(second).for_each(|sample| table.add(sample));
-                waiting.commit_all();
-            }
-        }
-        let keeps_from = table.slow.keeps_from(table.minute, table.settings.slow);
-        self.keeps_from.store(u64::try_from(keeps_from.as_nanos()).unwrap_or(u64::MAX), Relaxed);
-    }
-
     /// Takes in what waits. To be called at least every few seconds, so that what happened in a minute is counted in it.
     pub fn settle(&self, now: Instant) {
         drop(self.settled(now));
     }
 
-    fn settled(&self, now: Instant) -> MutexGuard<'_, Merger> {
-        let mut merger = self.merger.lock();
-        self.merge(&mut merger);
-        let minute = self.clock.minute(now);
-        merger.table.turn(minute);
-        merger
+    fn settled(&self, now: Instant) -> MappedMutexGuard<'_, Taken> {
+        let mut taken = self.rings.settled();
+        taken.table.turn(self.clock.minute(now));
+        taken
     }
 
     /// What the endpoint of a path is called that the app knows.
     pub fn name_of(&self, path: &[u8]) -> Arc<str> {
-        self.merger.lock().table.name_of(path)
+        self.rings.sink().table.name_of(path)
     }
 
     /// What an endpoint of this name is called by now: it may have come to be one of many.
     pub fn name_by_now(&self, name: &str) -> Arc<str> {
-        self.merger.lock().table.name_by_now(name)
+        self.rings.sink().table.name_by_now(name)
     }
 
     /// The figures of a period that ends now, or before such a one.
@@ -164,7 +134,7 @@ impl Profiler {
 
     /// What is known of how much the app can do at once.
     pub fn saturation(&self) -> Saturation {
-        self.merger.lock().table.levels.saturation()
+        self.rings.sink().table.levels.saturation()
     }
 
     /// What was counted since the start.
@@ -179,7 +149,7 @@ impl Profiler {
 
     /// Takes up what another process knew. What is older than a day, or of a time to come, is left out.
     pub fn restore(&self, kept: Kept) {
-        kept.into_table(&mut self.merger.lock().table);
+        kept.into_table(&mut self.rings.sink().table);
     }
 }
 
@@ -219,27 +189,7 @@ mod tests {
         for _ in 0..BATCH {
             profiler.record(Sample::of("/", Duration::from_millis(1)));
         }
-        let merger = profiler.merger.lock();
-        assert_eq!(merger.table.rows[0].current.counts.requests, BATCH as u64);
-    }
-
-    #[test]
-    fn while_somebody_reads_samples_wait_in_their_ring() {
-        let profiler = profiler();
-        let merger = profiler.merger.lock();
-        thread::scope(|scope| {
-            // Not this thread's, which registers its ring first.
-            let recorded = scope.spawn(|| {
-                for _ in 0..RING {
-                    profiler.record(Sample::of("/", Duration::from_millis(1)));
-                }
-            });
-            drop(merger);
-            recorded.join().unwrap();
-        });
-        let merger = profiler.merger.lock();
-        drop(merger);
-        assert_eq!(requests(&profiler), RING as u64);
+        assert_eq!(profiler.rings.sink().table.rows[0].current.counts.requests, BATCH as u64);
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Current {
         let log = log(&state, None, &settings.access_log)?;
         let coders = Coders::new(&state);
         let (weakened, signature) = (Arc::default(), Sending::signature());
-        let common = Common { state, flights, coders, weakened, signature };
+        let common = Common { state, flights, verifier: Arc::default(), coders, weakened, signature };
         let engine = Engine::new(&common, log, settings, routes);
         Ok(Self { engine: ArcSwap::from_pointee(engine), common })
     }

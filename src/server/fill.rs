@@ -222,6 +222,9 @@ impl Fill {
             Waited::Left => return None,
         };
         self.pilot.asked();
+        if self.pilot.is_refresh() {
+            self.engine.state.cache.stats.background.add();
+        }
         let mut heard = self.engine.origin.fetch(asked, slot).await;
         loop {
             match heard {
@@ -297,8 +300,14 @@ impl Fill {
 
     fn insert(&self, entry: Arc<Entry>, status: u16) {
         let key = self.pilot.key();
-        match self.engine.state.cache.insert(&key.key, entry, key.epoch) {
-            Ok(()) => self.rule.counts.stored(),
+        let cache = &self.engine.state.cache;
+        match cache.insert(&key.key, entry.clone(), key.epoch) {
+            Ok(()) => {
+                self.rule.counts.stored();
+                if !self.pilot.is_refresh() {
+                    cache.fetched(&key.key, &entry, Instant::now());
+                }
+            }
             Err(skip) => self.skipped(skip, status),
         }
     }

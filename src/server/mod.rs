@@ -12,6 +12,8 @@
 //! 9 profile   one sample per request                                     profile
 //! ```
 //!
+//! Beside the way, a few of the fresh answers are compared with what the app answers meanwhile (`verify`).
+//!
 //! An answer to a method that may have changed something invalidates what is stored (`invalidate`), whichever way it came.
 //! Requests with a body take pingora's `HttpProxy` instead of steps 3 to 8 (`forward`), upgrades to WebSocket a tunnel of
 //! their own (`upgrade`).
@@ -50,6 +52,7 @@ mod slots;
 mod tls;
 mod upgrade;
 mod upstream;
+mod verify;
 mod watch;
 mod weakened;
 
@@ -77,6 +80,7 @@ use self::{
     origin::{Origin, is_event_stream},
     reply::{Reply, add},
     upstream::Sending,
+    verify::Verifier,
     weakened::Weakened,
 };
 
@@ -91,6 +95,7 @@ pub(crate) struct Engine {
     sending: Sending,
     origin: Origin,
     flights: Arc<Flights>,
+    verifier: Arc<Verifier>,
     coders: Coders,
     compression: Arc<compress::Settings>,
     cache_headers: Arc<cache_headers::Settings>,
@@ -102,6 +107,7 @@ pub(crate) struct Engine {
 struct Common {
     state: Arc<State>,
     flights: Arc<Flights>,
+    verifier: Arc<Verifier>,
     coders: Coders,
     weakened: Arc<Weakened>,
     /// How this process signs requests in `Via`.
@@ -160,7 +166,7 @@ enum Found {
 
 impl Engine {
     fn new(common: &Common, log: Option<Arc<AccessLog>>, settings: Settings, routes: Vec<Route>) -> Self {
-        let Common { state, flights, coders, weakened, signature } = common.clone();
+        let Common { state, flights, verifier, coders, weakened, signature } = common.clone();
         state.observer.only_observe(settings.mode == Mode::Observe);
         let compression = state.compression.settings();
         let cache_headers = state.cache_headers.load_full();
@@ -184,6 +190,7 @@ impl Engine {
         Self {
             origin,
             flights,
+            verifier,
             coders,
             compression,
             cache_headers,
@@ -229,6 +236,7 @@ impl Engine {
         let now = Instant::now();
         let served = match self.lookup(request, now) {
             Found::Fresh(entry) => {
+                self.verify(request, &entry, now);
                 let status = CacheStatus::Hit { ttl: entry.ttl(now), stale: None };
                 self.reuse(request, &entry, status, Outcome::Hit, now, reply).await
             }

@@ -50,6 +50,11 @@ impl Pilot {
         &self.key
     }
 
+    /// Whether no request asked for it.
+    pub(super) fn is_refresh(&self) -> bool {
+        self.flight.state.lock().background
+    }
+
     /// Says that the app is asked from now on, no longer only waited for.
     pub(super) fn asked(&self) {
         self.flight.state.lock().asked = Some(Instant::now());

@@ -64,9 +64,8 @@ impl Slots {
     /// When the queue is full, or the turn does not come in time.
     pub(super) async fn enter(&self) -> Result<Slot, UpstreamFailure> {
         // Nobody is overtaken here: a turn that is given back while somebody waits is theirs, and never free.
-        if let Ok(permit) = self.free.clone().try_acquire_owned() {
-            let counted = self.in_flight.enter();
-            return Ok(slot(permit, Duration::ZERO, counted.before(), counted));
+        if let Some(slot) = self.free() {
+            return Ok(slot);
         }
         let waiting = self.queued.enter_below(self.max_queued).ok_or(UpstreamFailure::QueueFull)?;
         let (began, ahead) = (Instant::now(), self.in_flight.value() + waiting.before());
@@ -75,6 +74,13 @@ impl Slots {
             // The semaphore is never closed: what is left is that time is up.
             _ => Err(UpstreamFailure::QueueTimeout),
         }
+    }
+
+    /// A turn that is free now.
+    pub(super) fn free(&self) -> Option<Slot> {
+        let permit = self.free.clone().try_acquire_owned().ok()?;
+        let counted = self.in_flight.enter();
+        Some(slot(permit, Duration::ZERO, counted.before(), counted))
     }
 
     /// Waits for a turn for as long as the client does.
@@ -123,6 +129,20 @@ mod tests {
         assert_eq!(at(&traffic), (1, 1));
         drop(second);
         drop(third.await.unwrap());
+        assert_eq!(at(&traffic), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn who_wants_a_free_turn_gets_no_other() {
+        let (slots, traffic) = slots(1, 1);
+        let first = slots.free().unwrap();
+        assert!(slots.free().is_none());
+        let mut waits = Box::pin(slots.enter());
+        assert!(waits.as_mut().now_or_never().is_none());
+        drop(first);
+        assert!(slots.free().is_none(), "it is the turn of the one who waits");
+        drop(waits.await.unwrap());
+        assert!(slots.free().is_some());
         assert_eq!(at(&traffic), (0, 0));
     }
 

@@ -47,5 +47,6 @@ mod targeted;
 mod transparency;
 mod upgrade;
 mod upstreams;
+mod verify;
 mod vite;
 mod wire;

@@ -10,11 +10,20 @@ use procfs::{
 
 use crate::admin::exposition::Exposition;
 
+/// Seconds of CPU time that the process has taken, in user and system mode; `None` where /proc is hidden.
+pub(in crate::admin) fn cpu_seconds() -> Option<f64> {
+    let stat = Process::myself().and_then(|process| process.stat()).ok()?;
+    Some(seconds(stat.utime + stat.stime))
+}
+
+fn seconds(ticks: u64) -> f64 {
+    ticks as f64 / ticks_per_second() as f64
+}
+
 /// The families that the kernel tells of. What cannot be read is left out: where /proc is hidden, everything.
 pub(super) fn families(exposition: &mut Exposition) {
     let Ok(process) = Process::myself() else { return };
     if let Ok(stat) = process.stat() {
-        let seconds = |ticks: u64| ticks as f64 / ticks_per_second() as f64;
         let cpu = seconds(stat.utime + stat.stime);
         exposition.process_counter("cpu_seconds_total", "Seconds of CPU time, in user and system mode.", cpu);
         let resident = (stat.rss * page_size()) as f64;

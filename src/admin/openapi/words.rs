@@ -87,8 +87,11 @@ pub(in crate::admin) fn timing() -> Object {
     nullable("How many milliseconds queries took; `null` without queries.")
 }
 
-pub(in crate::admin) fn ledger() -> Object {
-    nullable("What the sidecar saved, and what it cost; `null` in this version.")
+pub(in crate::admin) fn bound() -> Object {
+    let names = ["bytes", "entries"].map(serde_json::Value::from).into_iter().chain([serde_json::Value::Null]);
+    let what = "The bound that responses leave the store for, `cache.max_bytes` or `cache.max_entries`; `null` where none does.";
+    let types = SchemaType::from_iter([Type::String, Type::Null]);
+    ObjectBuilder::new().schema_type(types).enum_values(Some(names)).description(Some(what)).build()
 }
 
 pub(in crate::admin) fn window() -> Object {
