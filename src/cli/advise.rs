@@ -232,15 +232,8 @@ mod tests {
 warning: GET /reports/{id} takes the app 700 ms on average
   The app worked on 40 requests of the last 100 seconds for 28 s, which is 97 % of its time for all endpoints; 95 of \
              100 took up to 700 ms.
-  In proxy.toml:
-
-    # /performance/profile/slowest says where the time of its slowest requests goes.
-    # If its answers may be half a minute old, to whoever asks without a cookie, this spares the app most of them:
-    [[route]]
-    match = \"/reports/*\"
-    methods = [\"GET\"]
-    ttl = \"30s\"
-
+  Look at its slowest requests in /performance/profile/slowest, and at what the app does for them: a query without an \
+             index, many queries in a loop, or a call to somebody else.
   Worth 4.8 s of the app's time a minute and 200 ms for each request.
   [slow_endpoint:GET /reports/{id}]
 
