@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     admin,
-    advice::Counted,
+    advice::{Counted, Kind, Marker, Markers},
     cache::{Cache, keyed::KeyedCache},
     compress::Compression,
     config::{
@@ -95,6 +95,8 @@ fn log_to_stderr() {
 
 fn build(config: &Config) -> Arc<State> {
     let (started, wall) = (std::time::Instant::now(), SystemTime::now());
+    let markers = Markers::default();
+    markers.mark(Marker { at: started, kind: Kind::Reload, label: "start".into() });
     Arc::new(State {
         started,
         cache: Cache::new(config.cache.clone()),
@@ -105,6 +107,7 @@ fn build(config: &Config) -> Arc<State> {
         observer: Observer::new(fastrand::u64(..), started),
         profiler: Profiler::new(config.profile.clone(), started, wall),
         advice: ArcSwap::from_pointee(config.advice.clone()),
+        markers,
         counted: Counted::new(started),
         traffic: Traffic::default(),
         ratelimited: Ratelimited::new(admin::policies()),
@@ -309,7 +312,11 @@ impl Reloader {
             Err(error) => Err(error.to_string()),
         };
         match taken_up {
-            Ok(()) => self.state.reloads.succeed(SystemTime::now()),
+            Ok(()) => {
+                let (at, label) = (std::time::Instant::now(), "configuration".into());
+                self.state.markers.mark(Marker { at, kind: Kind::Reload, label });
+                self.state.reloads.succeed(SystemTime::now());
+            }
             Err(problems) => {
                 self.state.reloads.refuse();
                 for problem in problems.lines() {

@@ -40,6 +40,8 @@ pub struct State {
     pub profiler: Profiler,
     /// What is not to be advised.
     pub advice: ArcSwap<advice::Settings>,
+    /// Moments from which on things may be different.
+    pub markers: advice::Markers,
     /// Since when the counters of cache and coding are told in advice.
     pub counted: advice::Counted,
     /// Counters of the front door.

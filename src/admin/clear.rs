@@ -16,9 +16,12 @@ use super::{
     problem::Problem,
     view::Purged,
 };
-use crate::cache::{
-    pattern::Pattern,
-    purge::{Mode, Rule, Scope, Url},
+use crate::{
+    advice::{Kind, Marker},
+    cache::{
+        pattern::Pattern,
+        purge::{Mode, Rule, Scope, Url},
+    },
 };
 
 /// Bytes of the whole wish.
@@ -53,6 +56,7 @@ pub(super) async fn clear(
     let scopes = wish.scopes().map_err(|detail| bad_request(&uri, detail))?;
     let mode = wish.mode().map_err(|detail| bad_request(&uri, detail))?;
     let (began, dry_run) = (Instant::now(), wish.dry_run);
+    let is_everything = matches!(scopes[..], [Scope::All]);
     let purged = apart(move || {
         let (cache, now) = (&state.cache, began.into_std());
         if dry_run {
@@ -60,6 +64,9 @@ pub(super) async fn clear(
         }
         let rule = cache.purge(scopes, mode, now);
         let purged = cache.clear(&rule, mode, now);
+        if is_everything {
+            state.markers.mark(Marker { at: now, kind: Kind::Purge, label: "everything".into() });
+        }
         tracing::info!(mode = mode.name(), cleared = purged.cleared, "cache purged by the admin port");
         purged
     });

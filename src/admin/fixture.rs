@@ -22,7 +22,7 @@ use super::{
     router::router,
 };
 use crate::{
-    advice::Counted,
+    advice::{Counted, Kind, Marker, Markers},
     cache::{
         self, Bypass, Cache, Evicted, Outcome, Skip,
         keyed::{self, KeyedCache, Value},
@@ -60,6 +60,7 @@ pub(super) fn state_with(keyed: keyed::Settings) -> Arc<State> {
         observer: Observer::new(1, started()),
         profiler: Profiler::new(profile::Settings::default(), started(), SystemTime::UNIX_EPOCH + STARTED),
         advice: Default::default(),
+        markers: Markers::default(),
         counted: Counted::new(started()),
         traffic: Traffic::default(),
         ratelimited: Ratelimited::new(policies()),
@@ -71,6 +72,7 @@ pub(super) fn state_with(keyed: keyed::Settings) -> Arc<State> {
 /// A state in which a little has happened: two endpoints with figures that can be reckoned by hand.
 pub(super) fn used_state() -> Arc<State> {
     let state = empty_state();
+    state.markers.mark(Marker { at: started(), kind: Kind::Reload, label: "start".into() });
     let outcomes = [Outcome::Hit, Outcome::Hit, Outcome::Miss, Outcome::Stale, Outcome::Collapsed, Outcome::Bypass];
     let unrouted = state.cache.stats.of_route(None);
     outcomes.into_iter().for_each(|outcome| unrouted.answered(outcome));

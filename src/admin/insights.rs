@@ -1,6 +1,6 @@
 //! What the figures say that should be done: `GET /performance/profile/insights`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{Json, extract::State, http::Uri};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use super::{
     profile::seconds,
 };
 use crate::{
-    advice::{self, Endpoint, Facts, Figure, Finding, Remedy},
+    advice::{self, Change, Endpoint, Facts, Figure, Finding, Remedy},
     profile::Window,
     state,
 };
@@ -147,8 +147,22 @@ fn facts(state: &state::State) -> Facts {
         routes: state.routes.load_full(),
         observed: state.observer.report(now, |name| state.profiler.name_by_now(name)),
         achievable_hit_rate_percent: None,
+        changes: changes(state, now),
         queries: Vec::new(),
     }
+}
+
+/// What was before and after the newest markers.
+fn changes(state: &state::State, now: std::time::Instant) -> Vec<Change> {
+    let profiler = &state.profiler;
+    let steps = advice::steps(&state.markers.all(), |at| profiler.minute(at), profiler.minute(now));
+    let change = |step: advice::Step| {
+        let lasts = Duration::from_secs(60 * (step.after.end - step.after.start));
+        let (before, after) = (profiler.between(step.before, now), profiler.between(step.after, now));
+        Change { name: step.name, before, after, lasts }
+    };
+    let worth_it = |step: &advice::Step| !step.before.is_empty() && !step.after.is_empty();
+    steps.into_iter().filter(worth_it).map(change).collect()
 }
 
 impl From<&Finding> for FindingView {
@@ -206,7 +220,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::admin::fixture::{Exchange, advised_state, empty_state};
+    use crate::{
+        admin::fixture::{Exchange, advised_state, empty_state},
+        profile::Sample,
+    };
 
     const PATH: &str = "/performance/profile/insights";
 
@@ -228,7 +245,6 @@ mod tests {
         assert_eq!(slow["endpoint"], json!({"method": "GET", "endpoint": "/reports/{id}"}));
         assert_eq!((&slow["severity"], &slow["confidence"]), (&json!("warning"), &json!("measured")));
         assert_eq!(slow["worth"]["milliseconds_per_request"], 200.0);
-        assert!(slow["do"]["config"].as_str().unwrap().contains("match = \"/reports/*\""), "{slow:#}");
         assert!(findings[0]["do"]["sentence"].is_string(), "{json:#}");
     }
 
@@ -239,6 +255,41 @@ mod tests {
         let answer = Exchange::get(PATH).with(&state).await;
         let json: Value = serde_json::from_str(&answer.body).unwrap();
         assert_eq!((json["findings"].as_array().unwrap().len(), &json["muted"]), (1, &json!(1)), "{json:#}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_got_slower_since_a_deployment_is_told_with_its_name() {
+        let state = empty_state();
+        let minutes = async |minutes: u64, millis: u64| {
+            for _ in 0..minutes {
+                for path in ["/a", "/b"] {
+                    let took = Duration::from_millis(if path == "/a" { millis } else { 70 });
+                    (0..20).for_each(|_| state.profiler.record(Sample::of(path, took).asked(took)));
+                }
+                tokio::time::advance(Duration::from_secs(60)).await;
+            }
+        };
+        let regressions = async || {
+            let answer = Exchange::get(PATH).with(&state).await;
+            let json: Value = serde_json::from_str(&answer.body).unwrap();
+            let ids =
+                json["findings"].as_array().unwrap().iter().map(|finding| finding["id"].as_str().unwrap().to_owned());
+            ids.filter(|id| id.starts_with("regression")).collect::<Vec<String>>()
+        };
+        // Two full hours, which is what is left of this in the end.
+        minutes(120, 50).await;
+        let post = Exchange::of("POST", "/performance/markers").field("content-type", "application/json");
+        post.body(r#"{"label":"v1.4.2"}"#).with(&state).await;
+        // The minute of the marker itself is neither before nor after.
+        minutes(3, 90).await;
+        assert_eq!(regressions().await, [""; 0]);
+        minutes(2, 90).await;
+        assert_eq!(regressions().await, ["regression:GET /a:slower since deploy v1.4.2"]);
+        // Whatever steps its time is kept in by then.
+        minutes(40, 90).await;
+        assert_eq!(regressions().await, ["regression:GET /a:slower since deploy v1.4.2"]);
+        minutes(120, 90).await;
+        assert_eq!(regressions().await, ["regression:GET /a:slower since deploy v1.4.2"]);
     }
 
     #[test]

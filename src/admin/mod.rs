@@ -4,8 +4,8 @@
 //! - `compare`: two endpoints or times side by side.
 //! - `clear`: purges; `explain`: why a request is answered as it is; `compression`: what coding did.
 //! - `entries`: the app's own results, put, got and deleted; `body`: how bodies are received.
-//! - `insights`: what should be done; `query_stats`, `tasks`: what is empty as yet; `dashboard`: everything at once, with
-//!   the `ledger`; `stream`: the same once a second.
+//! - `insights`: what should be done; `markers`: moments from which on things may be different; `query_stats`, `tasks`:
+//!   what is empty as yet; `dashboard`: everything at once, with the `ledger`; `stream`: the same once a second.
 //! - `openapi`: what all of this looks like, for programs; `examples`: an answer of each endpoint, held against it.
 //! - `metrics`: the same figures for Prometheus; `exposition`: how metric families are put together.
 //! - `health`: whether the process lives, and whether it wants traffic.
@@ -31,6 +31,7 @@ mod health;
 mod insights;
 mod ledger;
 mod limit;
+mod markers;
 mod metrics;
 mod openapi;
 mod patience;

@@ -15,7 +15,7 @@ use super::{
     guard::{self, Guard},
     health, insights,
     limit::Limit,
-    metrics, openapi, query_stats,
+    markers, metrics, openapi, query_stats,
     stream::{self, Streams},
     tasks,
 };
@@ -177,6 +177,20 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         access: Access::Operator,
         limit: limited("task-cancel", 20),
         handler: || delete(tasks::one),
+    },
+    Endpoint {
+        path: "/performance/markers",
+        methods: &[Method::GET],
+        access: Access::Operator,
+        limit: limited("markers", 50),
+        handler: || get(markers::list),
+    },
+    Endpoint {
+        path: "/performance/markers",
+        methods: &[Method::POST],
+        access: Access::Operator,
+        limit: limited("markers-add", 20),
+        handler: || post(markers::add),
     },
     Endpoint {
         path: "/performance/dashboard",

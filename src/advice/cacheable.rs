@@ -10,11 +10,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     observe::{Figures, Hits, LIFETIMES, Watched},
-    route::{Route, matches},
     units,
 };
 
-use super::{Confidence, Endpoint, Facts, Figure, Finding, Remedy, Severity, Worth, say};
+use super::{Confidence, Endpoint, Facts, Figure, Finding, Remedy, Severity, Worth, say, snippet};
 
 pub(super) const KIND: &str = "cacheable";
 /// Watched answers without which nothing is said, and hits.
@@ -45,25 +44,38 @@ pub(super) struct Choice {
 
 /// What should be cached that is not.
 pub(super) fn find(facts: &Facts) -> Vec<Finding> {
-    let (report, routes) = (&facts.observed, &*facts.routes);
-    let chosen: Vec<(&Watched, Choice)> =
-        report.endpoints.iter().filter_map(|watched| Some((watched, choose(watched)?))).collect();
-    let finding = |(watched, choice): &(&Watched, Choice)| {
-        // Endpoints that a pattern for this one would take in as well, and that must not be kept for as long.
-        let others: Vec<&str> = report
-            .endpoints
-            .iter()
-            .filter(|other| other.endpoint != watched.endpoint && covers(&watched.endpoint, &other.endpoint))
-            .filter(|other| {
-                !chosen.iter().any(|(known, other_choice)| {
-                    known.endpoint == other.endpoint && other_choice.at >= choice.at && !other_choice.identified
-                })
-            })
-            .map(|other| &*other.endpoint)
-            .collect();
-        advise(watched, *choice, report.lasts, routes, &others)
+    let report = &facts.observed;
+    let chosen = report.endpoints.iter().filter_map(|watched| Some((watched, choose(watched)?)));
+    chosen.filter_map(|(watched, choice)| advise(watched, choice, facts)).collect()
+}
+
+/// How the answers of an endpoint are kept, below `comments`, if it was seen that everybody may have the same.
+pub(super) fn keep(facts: &Facts, endpoint: &Endpoint, comments: &[&str]) -> Option<Remedy> {
+    let is_it = |watched: &&Watched| endpoint.method == "GET" && *watched.endpoint == *endpoint.name;
+    let watched = facts.observed.endpoints.iter().find(is_it)?;
+    let choice = choose(watched).filter(|choice| !choice.identified && forbidden(watched).is_none())?;
+    lines(watched, choice, comments, facts)
+}
+
+fn lines(watched: &Watched, Choice { at, identified }: Choice, comments: &[&str], facts: &Facts) -> Option<Remedy> {
+    // All that a pattern for this one may take in as well, and that must not be kept for as long.
+    let may_be_kept = |other: &&Watched| choose(other).is_some_and(|choice| choice.at >= at && !choice.identified);
+    let others = facts.observed.endpoints.iter().filter(|other| !may_be_kept(other)).map(|other| &*other.endpoint);
+    let keep = snippet::Keep {
+        endpoint: &watched.endpoint,
+        ttl: &units::show_duration(LIFETIMES[at]),
+        public: identified,
+        others: &others.collect::<Vec<_>>(),
     };
-    chosen.iter().filter_map(finding).collect()
+    snippet::keep_for(&keep, comments, &facts.routes)
+}
+
+/// What the app says against it, where it says that of most answers: a lifetime of ours is for answers of which it says
+/// nothing. That there are cookies and credentials is another matter.
+fn forbidden(watched: &Watched) -> Option<&'static str> {
+    let share: f64 = watched.obstacles.iter().map(|(_, share)| share).sum();
+    let (why, _) = watched.obstacles.first().filter(|_| share > 50.0)?;
+    Some(*why).filter(|why| !matches!(*why, "cookie" | "authorization"))
 }
 
 /// The lifetime to advise for an endpoint, if any.
@@ -94,26 +106,17 @@ pub(super) fn choose(watched: &Watched) -> Option<Choice> {
     (percent(gained, figures.watched) >= WORTH_PERCENT).then_some(Choice { at, identified })
 }
 
-fn advise(
-    watched: &Watched,
-    Choice { at, identified }: Choice,
-    lasts: Duration,
-    routes: &[Route],
-    others: &[&str],
-) -> Option<Finding> {
+fn advise(watched: &Watched, choice: Choice, facts: &Facts) -> Option<Finding> {
+    let Choice { at, identified } = choice;
     let Watched { endpoint, figures, .. } = watched;
-    let (lifetime, hits) = (LIFETIMES[at], &figures.lifetimes[at]);
+    let (lifetime, hits, lasts) = (LIFETIMES[at], &figures.lifetimes[at], facts.observed.lasts);
     let for_long = units::show_duration(lifetime);
-    // What the app says against it stands: a lifetime of ours is for answers of which it says nothing.
-    let forbidden =
-        watched.obstacles.first().filter(|_| watched.obstacles.iter().map(|(_, share)| share).sum::<f64>() > 50.0);
-    let forbidden = forbidden.map(|(why, _)| *why).filter(|why| !matches!(*why, "cookie" | "authorization"));
+    let forbidden = forbidden(watched);
     let candidate = identified || forbidden.is_some();
     let remedy = match forbidden {
-        Some("no-store" | "no-cache" | "expired") => Remedy::Sentence(format!(
-            "The app forbids it ({}). If that is not meant, let it send `Cache-Control: public, max-age={}` with answers \
+        Some(why @ ("no-store" | "no-cache" | "expired")) => Remedy::Sentence(format!(
+            "The app forbids it ({why}). If that is not meant, let it send `Cache-Control: public, max-age={}` with answers \
              to GET {endpoint}.",
-            forbidden.unwrap_or_default(),
             lifetime.as_secs()
         )),
         // By status, by Vary, by its size: a lifetime would not help. And `private` is a word about people.
@@ -125,7 +128,10 @@ fn advise(
             watched.agreed,
             (300.0 / watched.agreed as f64).ceil()
         )),
-        None => Remedy::Config(snippet(endpoint, lifetime, identified, routes, others)),
+        None if identified => {
+            lines(watched, choice, &["Only if everybody may be given the same answer, whoever they are."], facts)?
+        }
+        None => lines(watched, choice, &[], facts)?,
     };
     let minutes = lasts.as_secs_f64().max(1.0) / 60.0;
     // What is watched stands for all.
@@ -203,53 +209,6 @@ fn evidence(watched: &Watched, lifetime: Duration, hits: &Hits, gained: &Gained)
     ])
 }
 
-/// The lines to paste: routes that keep out what the pattern would take in besides, and the route itself.
-fn snippet(endpoint: &str, lifetime: Duration, public: bool, routes: &[Route], others: &[&str]) -> String {
-    let mut lines = String::new();
-    let path = glob(endpoint);
-    if let Some(route) = routes.iter().find(|route| matches(route.path.as_bytes(), example(endpoint).as_bytes())) {
-        lines.push_str(&format!(
-            "# Route {:?} matches this path too, and the first one counts: put these lines before it.\n",
-            route.name
-        ));
-    }
-    for other in others {
-        lines.push_str(&format!(
-            "[[route]]\nname = {:?}\nmatch = {:?}\nmethods = [\"GET\"]\ncache = false\n\n",
-            format!("not {other}"),
-            glob(other)
-        ));
-    }
-    if public {
-        lines.push_str("# Only if everybody may be given the same answer, whoever they are.\n");
-    }
-    lines.push_str(&format!(
-        "[[route]]\nname = {:?}\nmatch = {path:?}\nmethods = [\"GET\"]\nttl = {:?}\n",
-        format!("cached {endpoint}"),
-        units::show_duration(lifetime)
-    ));
-    if public {
-        lines.push_str("public = true\n");
-    }
-    lines
-}
-
-/// The pattern of a route for an endpoint: a placeholder is one segment.
-fn glob(endpoint: &str) -> String {
-    let segment = |segment: &str| if segment.starts_with('{') { "*".to_owned() } else { segment.to_owned() };
-    endpoint.split('/').map(segment).collect::<Vec<_>>().join("/")
-}
-
-/// A path that has this name.
-fn example(endpoint: &str) -> String {
-    glob(endpoint).replace('*', "x")
-}
-
-/// Whether the pattern for one endpoint takes in another.
-fn covers(endpoint: &str, other: &str) -> bool {
-    matches(glob(endpoint).as_bytes(), example(other).as_bytes())
-}
-
 pub(super) fn percent(part: u64, whole: u64) -> f64 {
     part as f64 * 100.0 / whole.max(1) as f64
 }
@@ -257,17 +216,4 @@ pub(super) fn percent(part: u64, whole: u64) -> f64 {
 /// A number with a digit behind the point where that says something.
 fn shown(number: f64) -> String {
     if number >= 100.0 { say::grouped(number.round() as u64) } else { format!("{number:.1}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pattern_takes_in_what_has_a_name_of_its_own() {
-        assert!(covers("/users/{id}", "/users/me"));
-        assert!(!covers("/users/{id}", "/users/me/orders"));
-        assert!(!covers("/users/me", "/users/{id}"));
-        assert_eq!(glob("/a/{id}/b/**"), "/a/*/b/**");
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::finding::Endpoint;
+use super::{finding::Endpoint, marker::Change};
 use crate::{cache, compress, observe, profile, route::Route};
 
 /// What the rules look at. Plain data, so that a rule is a function of it and of nothing else.
@@ -30,6 +30,8 @@ pub struct Facts {
     pub observed: observe::Report,
     /// The hit rate that there could be, 0 to 100, where it is known.
     pub achievable_hit_rate_percent: Option<f64>,
+    /// What was before and after markers, the newest first.
+    pub changes: Vec<Change>,
     /// Database queries by endpoint, where they are seen.
     pub queries: Vec<QueriesPerRequest>,
 }

@@ -5,7 +5,7 @@
 //!
 //! - `facts`: what rules look at; `counted`: the part of it that is kept; `finding`: what they answer.
 //! - `slow_endpoint`, `low_hit_rate`, `not_cached`, `many_queries`, `low_compression`, `errors`, `saturation`,
-//!   `cacheable`, `own_write`, `split`, `switch_on`: the rules.
+//!   `cacheable`, `own_write`, `split`, `switch_on`, `regression`: the rules. `marker`: moments that the last one looks at.
 //! - `say`: figures in sentences; `snippet`: lines for `proxy.toml`.
 
 mod cacheable;
@@ -16,8 +16,10 @@ pub mod finding;
 mod low_compression;
 mod low_hit_rate;
 mod many_queries;
+mod marker;
 mod not_cached;
 mod own_write;
+mod regression;
 mod saturation;
 pub(crate) mod say;
 pub mod sizing;
@@ -35,13 +37,15 @@ mod truth_tests;
 pub use counted::{Counted, Recently};
 pub use facts::{Facts, QueriesPerRequest};
 pub use finding::{Confidence, Endpoint, Figure, Finding, Remedy, Severity, Worth};
+pub use marker::{Change, Kind, Marker, Markers, Step, steps};
 
 /// Findings beyond these say nothing to anybody.
 pub const MOST_FINDINGS: usize = 100;
 
 /// Every rule: the kind of its findings, and what it finds.
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
     (errors::KIND, errors::find),
+    (regression::KIND, regression::find),
     (slow_endpoint::KIND, slow_endpoint::find),
     (saturation::KIND, saturation::find),
     (cacheable::KIND, cacheable::find),
@@ -79,7 +83,7 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 
 /// The longest name of a finding that can be muted, in bytes: a method, the longest name of an endpoint, and what else
 /// tells findings apart.
-const LONGEST_NAME: usize = 400;
+const LONGEST_NAME: usize = 1000;
 
 /// Whether a finding could have this id, or kind.
 pub fn can_mute(name: &str) -> bool {

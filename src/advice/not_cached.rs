@@ -2,10 +2,9 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use super::{Confidence, Endpoint, Facts, Figure, Finding, Remedy, Severity, Worth, facts::endpoint_of, say, snippet};
+use super::{Confidence, Facts, Figure, Finding, Remedy, Severity, Worth, say};
 use crate::{
     cache::{self, Bypass, Outcome, Skip},
-    profile::{self, CacheUse},
     units,
 };
 
@@ -19,8 +18,6 @@ const LEAST_PERCENT: f64 = 5.0;
 const MOST: usize = 3;
 /// A route that has so many of the requests in percent is named.
 const MOSTLY_PERCENT: f64 = 80.0;
-/// How long what nobody gives a lifetime is kept at first.
-const TTL: &str = "30s";
 /// How much larger bodies may become at one go, and what share of the store one of them may take.
 const GROWTH: u64 = 4;
 const SHARE_OF_STORE: u64 = 8;
@@ -104,7 +101,7 @@ fn finding(facts: &Facts, why: Why, count: u64, requests: u64) -> Finding {
         },
         title: format!("{} of requests are not cached: {word}", say::percent(share)),
         because: format!("For {count} of the {requests} requests of {last}, {what} for the reason {word}{mostly}."),
-        remedy: remedy(facts, why, route),
+        remedy: remedy(facts, why),
         worth: Worth::default(),
         evidence: BTreeMap::from([
             ("requests", Figure::Count(requests)),
@@ -124,31 +121,17 @@ fn mostly(facts: &Facts, why: Why, count: u64) -> Option<&str> {
 }
 
 /// Lines where a key helps, and the cache's own words where it takes somebody who knows the app.
-fn remedy(facts: &Facts, why: Why, route: Option<&str>) -> Remedy {
+fn remedy(facts: &Facts, why: Why) -> Remedy {
     let words = say::sentence(why.remedy());
     match why {
-        Why::NotStored(Skip::NoFreshness) if route.is_none() => {
-            let comments = [
-                "Nobody says how long answers are fresh: if these may be half a minute old, a route says so.",
-                "Of all endpoints this one has the most requests that the app had to answer.",
-            ];
-            let lines = busiest(facts).and_then(|endpoint| {
-                snippet::keep_for(&endpoint, TTL, &comments, &facts.routes, &facts.hour.endpoints)
-            });
-            lines.unwrap_or(Remedy::Sentence(words))
-        }
+        // Which answers may be given a lifetime is for the rule that has watched them to say.
+        Why::NotStored(Skip::NoFreshness) => Remedy::Sentence(format!(
+            "{words} Findings of the kind {} say for which endpoints that is safe, and what it is worth.",
+            super::cacheable::KIND
+        )),
         Why::NotStored(Skip::TooLarge) => larger_bodies(facts).unwrap_or(Remedy::Sentence(words)),
         _ => Remedy::Sentence(words),
     }
-}
-
-/// The endpoint that the app was asked for most often by GET since nothing was stored, and that never was a hit: of one
-/// that is stored at times, the reason is another.
-fn busiest(facts: &Facts) -> Option<Endpoint> {
-    let misses = |row: &profile::Endpoint| row.figures.cache(CacheUse::Miss);
-    let rows = facts.hour.endpoints.iter().filter(|row| row.method == "GET" && snippet::glob(&row.endpoint).is_some());
-    let rows = rows.filter(|row| row.figures.cache(CacheUse::Hit) == 0 && misses(row) > 0);
-    rows.max_by_key(|row| misses(row)).map(endpoint_of)
 }
 
 /// Room for larger bodies, where the store has it.
@@ -230,22 +213,26 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_lifetime_is_given_one() {
+    fn what_has_no_lifetime_is_for_another_rule_to_give_one() {
         let finding = find(&facts(&[(None, NO_FRESHNESS, 31)])).remove(0);
         assert_eq!(finding.title, "31 % of requests are not cached: no-freshness");
         assert_eq!(
             finding.because,
             "For 31 of the 100 requests of the last 10 minutes, the answers were not stored for the reason no-freshness."
         );
-        let Remedy::Config(lines) = finding.remedy else { panic!("{:#?}", finding.remedy) };
-        assert!(lines.ends_with("[[route]]\nmatch = \"/many/*\"\nmethods = [\"GET\"]\nttl = \"30s\"\n"), "{lines}");
+        let Remedy::Sentence(words) = finding.remedy else { panic!("{:#?}", finding.remedy) };
+        assert!(
+            words.ends_with(
+                "Findings of the kind cacheable say for which endpoints that is safe, and what it is worth."
+            ),
+            "{words}"
+        );
     }
 
     #[test]
     fn a_route_that_has_most_of_them_is_named() {
         let finding = find(&facts(&[(Some("shop"), NO_FRESHNESS, 80), (None, NO_FRESHNESS, 20)])).remove(0);
         assert!(finding.because.ends_with("no-freshness, most of them of the route shop."), "{finding:#?}");
-        assert_eq!(finding.remedy, Remedy::Sentence(say::sentence(Skip::NoFreshness.remedy())));
         let finding = find(&facts(&[(Some("shop"), NO_FRESHNESS, 79), (None, NO_FRESHNESS, 21)])).remove(0);
         assert!(finding.because.ends_with("no-freshness."), "{finding:#?}");
     }

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    Confidence, Endpoint, Facts, Figure, Finding, Remedy, Severity, Worth,
+    Confidence, Endpoint, Facts, Figure, Finding, Remedy, Severity, Worth, cacheable,
     facts::{endpoint_of, per_minute},
-    say, snippet,
+    say,
 };
 use crate::profile::OTHER;
 
@@ -19,8 +19,6 @@ const CRITICAL: Duration = Duration::from_millis(1000);
 /// Percent of the app's whole time. What takes less is no trouble to anybody but those who wait for it, such as whoever
 /// has a report made at night.
 const MINOR_SHARE_PERCENT: f64 = 1.0;
-/// How long a slow answer is kept at first, if it may be: short enough that hardly anybody notices.
-const TTL: &str = "30s";
 
 /// Those that take more than half a second, the one that has most of the app's time first.
 pub(super) fn find(facts: &Facts) -> Vec<Finding> {
@@ -82,11 +80,10 @@ fn remedy(endpoint: &Endpoint, facts: &Facts) -> Remedy {
                         them in profile.endpoints, it can be seen which of them are slow.";
         return Remedy::Sentence(sentence.into());
     }
-    let comments = [
-        "/performance/profile/slowest says where the time of its slowest requests goes.",
-        "If its answers may be half a minute old, to whoever asks without a cookie, this spares the app most of them:",
-    ];
-    snippet::keep_for(endpoint, TTL, &comments, &facts.routes, &facts.hour.endpoints).unwrap_or_else(|| {
+    // Only what was watched, and is the same for all who ask, may be kept.
+    let comment =
+        "/performance/profile/slowest says where the time of its slowest requests goes. Its answers may be kept:";
+    cacheable::keep(facts, endpoint, &[comment]).unwrap_or_else(|| {
         let sentence = "Look at its slowest requests in /performance/profile/slowest, and at what the app does for them: \
                         a query without an index, many queries in a loop, or a call to somebody else.";
         Remedy::Sentence(sentence.into())
@@ -150,15 +147,6 @@ mod tests {
         // 100 ms too long, 300 times in ten minutes.
         assert_eq!(first.worth.upstream_seconds_per_minute.map(|seconds| seconds.round()), Some(3.0));
         assert_eq!(first.evidence["window_seconds"], Figure::Number(LASTS.as_secs_f64()));
-        assert!(matches!(&first.remedy, Remedy::Config(lines) if lines.contains("match = \"/b/*\"")), "{first:#?}");
-    }
-
-    #[test]
-    fn what_no_route_can_keep_has_a_sentence() {
-        let mut hour = rows(&[("/a", 30, 900 * MILLI, 0), (OTHER, 30, 900 * MILLI, 0)]);
-        hour.endpoints[0].method = "POST";
-        let found = find(&Facts { hour, ..Facts::default() });
-        assert!(found.iter().all(|finding| matches!(finding.remedy, Remedy::Sentence(_))), "{found:#?}");
-        assert_eq!(found[0].id(), "slow_endpoint:POST /a");
+        assert!(matches!(&first.remedy, Remedy::Sentence(_)), "nothing is known of what it answers: {first:#?}");
     }
 }

@@ -2,60 +2,60 @@
 
 use http::Method;
 
-use super::{
-    finding::{Endpoint, Remedy},
-    say,
-};
-use crate::{
-    profile,
-    route::{self, Route},
-};
+use super::finding::Remedy;
+use crate::route::{self, Route};
 
-/// Endpoints that are named at most.
-const MOST_NAMED: usize = 3;
 /// The path of a route is never longer.
 const LONGEST_PATH: usize = 200;
 
-/// How the answers of an endpoint are kept for `ttl`, such as `30s`: a route for it, below `comments`. Where the
-/// configuration has a route for it already, which would come first, a sentence names that one.
+/// What is to be kept.
+pub(super) struct Keep<'a> {
+    /// The endpoint's name; its method is GET.
+    pub(super) endpoint: &'a str,
+    /// How long, such as `30s`.
+    pub(super) ttl: &'a str,
+    /// For everybody, whoever they are.
+    pub(super) public: bool,
+    /// Other endpoints, which are not to be kept. A route for this one may take them in.
+    pub(super) others: &'a [&'a str],
+}
+
+/// How the answers of an endpoint are kept: a route for it, below `comments`, and above it routes for what it would take
+/// in besides. Where the configuration has a route with this very path, a sentence names that one.
 ///
-/// `all` are the endpoints that there are: those that the route takes in as well are named.
-///
-/// `None` for what no route can keep: other methods than GET, and names that stand for no path.
-pub(super) fn keep_for(
-    endpoint: &Endpoint,
-    ttl: &str,
-    comments: &[&str],
-    routes: &[Route],
-    all: &[profile::Endpoint],
-) -> Option<Remedy> {
-    if endpoint.method != "GET" {
-        return None;
-    }
-    let path = glob(&endpoint.name)?;
-    if let Some(at) = route::find(routes, &Method::GET, endpoint.name.as_bytes()) {
-        let name = &routes[at].name;
-        let sentence = format!("{} Its route is {name}: say ttl = \"{ttl}\" there.", comments.join(" "));
+/// `None` for names that stand for no path.
+pub(super) fn keep_for(keep: &Keep<'_>, comments: &[&str], routes: &[Route]) -> Option<Remedy> {
+    let Keep { endpoint, ttl, public, others } = keep;
+    let path = glob(endpoint)?;
+    let first = route::find(routes, &Method::GET, endpoint.as_bytes()).map(|at| &routes[at]);
+    if let Some(Route { name, .. }) = first.filter(|route| route.path == path) {
+        let public = if *public { " and public = true" } else { "" };
+        let sentence = format!("{} Its route is {name}: say ttl = \"{ttl}\"{public} there.", comments.join(" "));
         return Some(Remedy::Sentence(sentence.trim_start().to_owned()));
     }
     let mut lines: Vec<String> = comments.iter().map(|comment| format!("# {comment}")).collect();
-    let is_taken_in = |other: &&profile::Endpoint| {
-        let is_another = other.method == "GET" && *other.endpoint != *endpoint.name;
-        is_another && route::matches(path.as_bytes(), other.endpoint.as_bytes())
+    if let Some(Route { name, .. }) = first {
+        lines.push(format!("# To stand above the route {name}, which matches its paths too: the first one counts."));
+    }
+    let name = |path: &str, lines: &mut Vec<String>| {
+        lines.push("[[route]]".into());
+        // A route for other methods may have the path for its name, and names are there once.
+        if routes.iter().any(|route| route.name == path) {
+            lines.push(format!("name = \"GET {path}\""));
+        }
+        lines.push(format!("match = \"{path}\""));
+        lines.push("methods = [\"GET\"]".into());
     };
-    let also: Vec<String> = all.iter().filter(is_taken_in).map(|other| other.endpoint.to_string()).collect();
-    if !also.is_empty() {
-        let also = say::list(&also[..also.len().min(MOST_NAMED)]);
-        lines.push(format!("# It takes in {also} too: a route of its own above this one keeps that apart."));
+    let is_taken_in = |other: &&str| other != endpoint && route::matches(path.as_bytes(), other.as_bytes());
+    for other in others.iter().copied().filter(is_taken_in) {
+        name(&glob(other)?, &mut lines);
+        lines.extend(["cache = false".into(), String::new()]);
     }
-    lines.push("[[route]]".into());
-    // A route for other methods may have the path for its name, and names are there once.
-    if routes.iter().any(|route| route.name == path) {
-        lines.push(format!("name = \"GET {path}\""));
-    }
-    lines.push(format!("match = \"{path}\""));
-    lines.push("methods = [\"GET\"]".into());
+    name(&path, &mut lines);
     lines.push(format!("ttl = \"{ttl}\""));
+    if *public {
+        lines.push("public = true".into());
+    }
     Some(Remedy::Config(lines.join("\n") + "\n"))
 }
 
@@ -70,14 +70,8 @@ pub(super) fn glob(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::{super::fixture::rows, *};
+    use super::*;
     use crate::route::Policy;
-
-    fn endpoint(method: &str, name: &str) -> Endpoint {
-        Endpoint { method: method.into(), name: name.into() }
-    }
 
     fn route(name: &str, path: &str, methods: &[Method]) -> Route {
         Route { name: name.into(), path: path.into(), methods: methods.to_vec(), policy: Policy::default() }
@@ -102,24 +96,37 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_route_is_offered_only_where_it_would_count() {
-        let found = |method, name, routes: &[Route]| keep_for(&endpoint(method, name), "30s", &["Why."], routes, &[]);
-        assert_eq!(found("POST", "/a", &[]), None);
-        assert_eq!(found("GET", "_other", &[]), None);
-        let lines = "# Why.\n[[route]]\nmatch = \"/a/*\"\nmethods = [\"GET\"]\nttl = \"30s\"\n";
-        assert_eq!(found("GET", "/a/{id}", &[route("b", "/b", &[])]), Some(Remedy::Config(lines.into())));
-        let taken = Remedy::Sentence("Why. Its route is all: say ttl = \"30s\" there.".into());
-        assert_eq!(found("GET", "/a/{id}", &[route("all", "/**", &[])]), Some(taken));
-        let named = "# Why.\n[[route]]\nname = \"GET /a\"\nmatch = \"/a\"\nmethods = [\"GET\"]\nttl = \"30s\"\n";
-        assert_eq!(found("GET", "/a", &[route("/a", "/a", &[Method::POST])]), Some(Remedy::Config(named.into())));
+    fn keep(endpoint: &str, others: &[&str], routes: &[Route]) -> Option<Remedy> {
+        keep_for(&Keep { endpoint, ttl: "30s", public: false, others }, &["Why."], routes)
     }
 
     #[test]
-    fn what_a_route_takes_in_beside_is_named() {
-        let all = rows(&["/a/{id}", "/a/all", "/a/some/more", "/b"].map(|name| (name, 1, Duration::ZERO, 0)));
-        let found = keep_for(&endpoint("GET", "/a/{id}"), "30s", &[], &[], &all.endpoints);
-        let Some(Remedy::Config(lines)) = found else { panic!("{found:?}") };
-        assert!(lines.starts_with("# It takes in /a/all too: a route"), "{lines}");
+    fn a_route_is_offered_only_where_it_would_count() {
+        let config = |lines: &str| Some(Remedy::Config(lines.into()));
+        assert_eq!(keep("_other", &[], &[]), None);
+        let lines = "# Why.\n[[route]]\nmatch = \"/a/*\"\nmethods = [\"GET\"]\nttl = \"30s\"\n";
+        assert_eq!(keep("/a/{id}", &[], &[route("b", "/b", &[])]), config(lines));
+        let taken = Remedy::Sentence("Why. Its route is a: say ttl = \"30s\" there.".into());
+        assert_eq!(keep("/a/{id}", &[], &[route("a", "/a/*", &[])]), Some(taken));
+        let above = "# Why.\n# To stand above the route all, which matches its paths too: the first one counts.\n\
+                     [[route]]\nmatch = \"/a\"\nmethods = [\"GET\"]\nttl = \"30s\"\n";
+        assert_eq!(keep("/a", &[], &[route("all", "/**", &[])]), config(above));
+        let named = "# Why.\n[[route]]\nname = \"GET /a\"\nmatch = \"/a\"\nmethods = [\"GET\"]\nttl = \"30s\"\n";
+        assert_eq!(keep("/a", &[], &[route("/a", "/a", &[Method::POST])]), config(named));
+    }
+
+    #[test]
+    fn what_a_route_would_take_in_besides_is_kept_out() {
+        let Some(Remedy::Config(lines)) = keep("/a/{id}", &["/a/me", "/a/some/more", "/b"], &[]) else { panic!() };
+        let expected = "# Why.\n[[route]]\nmatch = \"/a/me\"\nmethods = [\"GET\"]\ncache = false\n\n\
+                        [[route]]\nmatch = \"/a/*\"\nmethods = [\"GET\"]\nttl = \"30s\"\n";
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn for_everybody_is_said() {
+        let keep = Keep { endpoint: "/a", ttl: "5s", public: true, others: &[] };
+        let Some(Remedy::Config(lines)) = keep_for(&keep, &[], &[]) else { panic!() };
+        assert!(lines.ends_with("ttl = \"5s\"\npublic = true\n"), "{lines}");
     }
 }

@@ -396,7 +396,7 @@ fn a_route_leaves_out_what_it_must_not_take_in() {
     let Remedy::Config(snippet) = finding.remedy else { panic!("{finding:?}") };
     assert_eq!(
         snippet,
-        "[[route]]\nname = \"not /users/me\"\nmatch = \"/users/me\"\nmethods = [\"GET\"]\ncache = false\n\n\
-         [[route]]\nname = \"cached /users/{id}\"\nmatch = \"/users/*\"\nmethods = [\"GET\"]\nttl = \"5m\"\n"
+        "[[route]]\nmatch = \"/users/me\"\nmethods = [\"GET\"]\ncache = false\n\n\
+         [[route]]\nmatch = \"/users/*\"\nmethods = [\"GET\"]\nttl = \"5m\"\n"
     );
 }

@@ -403,7 +403,7 @@ fn findings_are_muted_by_id_and_by_kind() {
     assert_eq!(config.advice.mute, ["slow_endpoint:GET /report", "low_hit_rate"]);
     assert_eq!(accepted(&config.to_toml()), config);
     for wrong in
-        ["slow", "", "slow_endpoint:", "GET /report", "slow_endpoint:\\u0007", &format!("errors:{}", "x".repeat(500))]
+        ["slow", "", "slow_endpoint:", "GET /report", "slow_endpoint:\\u0007", &format!("errors:{}", "x".repeat(1000))]
     {
         let problem = problems(&format!("[advice]\nmute = \"{wrong}\""));
         let expected = "expected the id of a finding, such as \"slow_endpoint:GET /report\", or a kind: errors, ";

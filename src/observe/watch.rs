@@ -270,3 +270,91 @@ impl Times {
         self.0.get(&what).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(path: &[u8], key: u64, at: Instant) -> Answer<'_> {
+        Answer {
+            path,
+            url: key,
+            key,
+            identity: key % 7,
+            identified: false,
+            content: Content::Whole(key, 1000),
+            etag: None,
+            began: at,
+            ended: at,
+            upstream: Duration::from_millis(1),
+            sets_cookie: false,
+            configured: None,
+            obstacle: None,
+            dimensions: &[],
+        }
+    }
+
+    fn name(path: &[u8]) -> Arc<str> {
+        String::from_utf8_lossy(path).into()
+    }
+
+    #[test]
+    fn it_is_bounded_and_an_endpoint_with_few_resources_is_watched_whole() {
+        let start = Instant::now();
+        let (mut watch, mut random) = (Watch::new(start), fastrand::Rng::with_seed(1));
+        for n in 0..200_000u64 {
+            let at = start + Duration::from_millis(n);
+            watch.answered(&answer(b"/many", random.u64(..), at), name);
+            watch.wrote(random.u64(..), random.u64(..), at);
+            if n % 100 == 0 {
+                watch.answered(&answer(b"/few", (n / 100 % 5) << 60, at), name);
+                watch.answered(&answer(format!("/e{n}").as_bytes(), random.u64(..), at), name);
+            }
+        }
+        assert!(watch.resources.len() <= MOST_RESOURCES, "{}", watch.resources.len());
+        assert!(watch.wrote.0.len() <= MOST_WRITES && watch.written.0.len() <= MOST_WRITES);
+        let report = watch.report(start + Duration::from_secs(200), |name| name.into());
+        assert!(report.endpoints.len() <= MOST_ENDPOINTS && report.overflowed > 0);
+        let of = |name: &str| report.endpoints.iter().find(|watched| &*watched.endpoint == name).unwrap().figures;
+        assert_eq!((of("/many").answers, of("/few").answers, of("/few").watched), (200_000, 2000, 2000));
+        assert!(of("/many").watched < 100_000, "{}", of("/many").watched);
+        assert!(of("/few").lifetimes.iter().all(|hits| hits.requests >= 1500), "{:?}", of("/few"));
+    }
+
+    #[test]
+    fn endpoints_that_have_one_name_by_now_are_one() {
+        let start = Instant::now();
+        let mut watch = Watch::new(start);
+        for n in 0..10u64 {
+            for path in ["/blog/a", "/blog/b", "/about"] {
+                let key = u64::from(path.as_bytes()[path.len() - 1]);
+                watch.answered(&answer(path.as_bytes(), key, start + Duration::from_secs(n)), name);
+            }
+        }
+        let by_now = |name: &str| if name.starts_with("/blog/") { "/blog/{slug}".into() } else { name.into() };
+        for _ in 0..2 {
+            let report = watch.report(start + Duration::from_secs(10), by_now);
+            let figures: Vec<_> =
+                report.endpoints.iter().map(|row| (&*row.endpoint, row.figures.answers, row.figures.same)).collect();
+            assert_eq!(figures, [("/about", 10, 9), ("/blog/{slug}", 20, 18)]);
+        }
+        // What comes now finds its resource.
+        watch.answered(&answer(b"/blog/a", u64::from(b'a'), start + Duration::from_secs(11)), name);
+        assert_eq!(watch.report(start + Duration::from_secs(11), by_now).endpoints[1].figures.same, 19);
+    }
+
+    #[test]
+    fn what_was_longer_than_an_hour_ago_is_over() {
+        let start = Instant::now();
+        let mut watch = Watch::new(start);
+        for minute in 0..180u32 {
+            watch.answered(&answer(b"/a", 1, start + Duration::from_secs(60) * minute), name);
+        }
+        let report = watch.report(start + Duration::from_secs(60) * 180, |name| name.into());
+        assert_eq!(report.lasts, Duration::from_secs(3600));
+        let answers = report.endpoints[0].figures.answers;
+        assert!((60..=65).contains(&answers), "{answers}");
+        let report = watch.report(start + Duration::from_secs(60) * 600, |name| name.into());
+        assert_eq!(report.endpoints, []);
+    }
+}

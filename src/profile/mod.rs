@@ -59,7 +59,7 @@ pub use saturation::Saturation;
 pub use series::{STATUSES_PER_ENDPOINT, Series, Statuses};
 pub use slow::{Breakdown, SLOWEST_SHOWN, SlowRequest};
 pub use table::{Endpoint, Snapshot, Totals};
-pub use window::{Period, Window};
+pub use window::{Period, Window, around};
 
 /// The name under which the requests of endpoints beyond the bound are counted.
 pub const OTHER: &str = "_other";

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -16,7 +17,7 @@ use super::{
     kept::Kept,
     sample::Sample,
     saturation::Saturation,
-    table::{Clock, Snapshot, Table, Totals},
+    table::{Clock, Endpoint, Snapshot, Table, Totals},
     window::Period,
 };
 use crate::rings::{Rings, Sink};
@@ -112,6 +113,23 @@ impl Profiler {
         // Sorted after the lock is released, and so are percentiles computed: requests want to merge.
         snapshot.endpoints.sort_by(|a, b| (&a.endpoint, a.method).cmp(&(&b.endpoint, b.method)));
         snapshot
+    }
+
+    /// The figures of some minutes that are over, of endpoints that had requests in them; see [`super::around`].
+    pub fn between(&self, minutes: Range<u64>, now: Instant) -> Vec<Endpoint> {
+        let mut endpoints = self.settled(now).table.between(minutes);
+        endpoints.sort_by(|a, b| (&a.endpoint, a.method).cmp(&(&b.endpoint, b.method)));
+        endpoints
+    }
+
+    /// The minute that something was in, counted since 1970.
+    pub fn minute(&self, at: Instant) -> u64 {
+        self.clock.minute(at)
+    }
+
+    /// When something was, since 1970.
+    pub fn since_1970(&self, at: Instant) -> Duration {
+        self.clock.since_1970(at)
     }
 
     /// What is known of how much the app can do at once.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::BuildHasher,
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -19,7 +20,7 @@ use super::{
     saturation::{Levels, Saturation},
     series::Series,
     slow::{SlowLog, SlowRequest},
-    window::{History, Minute, Period},
+    window::{History, Minute, Period, Span},
 };
 
 /// Bytes that the past of all endpoints may take together. Beyond this the least busy one is no longer told apart.
@@ -476,6 +477,17 @@ impl Table {
             slowest: self.slow.within(span),
             saturation: self.levels.saturation(),
         }
+    }
+
+    /// The figures of some complete minutes. Precondition: the minutes that are over are closed.
+    pub(super) fn between(&self, minutes: Range<Minute>) -> Vec<Endpoint> {
+        let span = Span { from: minutes.start, to: Some(minutes.end) };
+        let rows = self.rows.iter().map(|row| {
+            let mut figures = Figures::default();
+            row.past.add_to(&mut figures, span, self.minute);
+            Endpoint { endpoint: row.endpoint.clone(), method: row.method, figures }
+        });
+        rows.filter(|row| row.figures.counts.requests > 0).collect()
     }
 
     pub(super) fn totals(&self) -> Totals {

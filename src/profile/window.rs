@@ -1,6 +1,6 @@
 //! The time that figures are about, and what is kept of an endpoint's past.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +84,26 @@ impl Period {
         let from = now.saturating_sub(length) / step * step;
         if self.before { Span { from: from.saturating_sub(length), to: Some(from) } } else { Span { from, to: None } }
     }
+}
+
+/// The minutes to compare of what was before and after something that happened in minute `at`: an hour on either side, or
+/// up to `now`, without the step that it happened in. `None` for what is too long ago.
+///
+/// Steps are those in which the time around it is kept: a minute, five or an hour, the longer ago the coarser.
+pub fn around(at: u64, now: u64) -> Option<[Range<u64>; 2]> {
+    const HOUR: u64 = 60;
+    let kept = |step: u64, slots: usize, from: u64| from + slots as u64 * step >= now / step * step;
+    let (step, from) = match at / 5 * 5 {
+        five if kept(1, MINUTES, five) => (1, (at.saturating_sub(HOUR)).next_multiple_of(5)),
+        five if kept(5, FIVES, five.saturating_sub(HOUR)) => (5, five.saturating_sub(HOUR)),
+        _ => (HOUR, (at / HOUR * HOUR).saturating_sub(HOUR)),
+    };
+    if !kept(HOUR, HOURS, from / HOUR * HOUR) && step == HOUR {
+        return None;
+    }
+    let begin = at / step * step;
+    let end = begin + step;
+    Some([from.min(begin)..begin, end..(end + HOUR).min(now.max(end))])
 }
 
 type Slot = Option<Box<PackedFigures>>;
@@ -264,6 +284,31 @@ mod tests {
                 history.add_to(&mut figures, span, now);
                 prop_assert_eq!(figures.counts.requests, model(&requests, span), "{}", name);
                 prop_assert_eq!(figures.latency.count(), figures.counts.requests);
+            }
+        }
+
+        #[test]
+        fn what_is_compared_around_a_moment_is_that_of_a_list_of_all_minutes(
+            requests in vec(prop_oneof![1 => Just(0u64), 1 => 1u64..9], 1..3200),
+            ago in prop_oneof![0u64..200, 0u64..1700],
+        ) {
+            let (history, now) = (history(&requests), START + requests.len() as u64);
+            let at = now - ago;
+            let Some([before, after]) = around(at, now) else {
+                prop_assert!(ago > 22 * 60, "{ago}");
+                return Ok(());
+            };
+            prop_assert!(before.end <= at && at < after.start);
+            prop_assert!(before.end - before.start <= 60 && after.end - after.start <= 60);
+            // Nothing is lost but what is in one step with it.
+            let step = if ago <= 5 { 1 } else if ago <= 60 { 5 } else { 60 };
+            prop_assert!(after.start - before.end <= step, "{} {}", after.start - before.end, ago);
+            prop_assert!(before.end - before.start > 60 - 5);
+            for range in [before, after] {
+                let span = Span { from: range.start, to: Some(range.end) };
+                let mut figures = Figures::default();
+                history.add_to(&mut figures, span, now);
+                prop_assert_eq!(figures.counts.requests, model(&requests, span));
             }
         }
 

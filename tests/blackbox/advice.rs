@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     apps::Program,
-    common::{Origin, Sidecar, ok, status, within},
+    common::{Client, Origin, Sidecar, ok, post, status, within},
 };
 
 const INSIGHTS: &str = "/performance/profile/insights";
@@ -139,4 +139,26 @@ async fn who_has_no_token_is_told_in_one_line() {
     let (said, errors, code) = advise(&sidecar, Some(&right)).await;
     assert_eq!((&*errors, code), ("", Some(0)));
     assert!(said.starts_with("There is nothing to advise, by 0 requests of "), "{said}");
+}
+
+#[tokio::test]
+async fn reloads_deployments_and_purges_are_marked() {
+    let origin = Origin::new().start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    let mut admin = Client::connect(sidecar.admin_addr()).await;
+    let json = |target: &str, body: &str| post(target, body).header("Content-Type", "application/json");
+    let answer = admin.send(json("/performance/markers", "{\"label\": \"v1.4.2\"}")).await;
+    answer.assert_status(201);
+    let marker: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((&marker["kind"], &marker["label"]), (&json!("deploy"), &json!("v1.4.2")), "{answer}");
+    admin.send(json("/performance/cache/clear", "{}")).await.assert_status(200);
+    reload_with(&sidecar, "", 1.0).await;
+    let listed = sidecar.admin_get("/performance/markers").await;
+    let markers = listed["markers"].as_array().unwrap();
+    let kinds: Vec<&str> = markers.iter().map(|marker| marker["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["reload", "purge", "deploy", "reload"], "{listed:#}");
+    assert_eq!((&markers[2], &markers[3]["label"]), (&marker, &json!("start")), "{listed:#}");
+    let times: Vec<f64> = markers.iter().map(|marker| marker["at_seconds"].as_f64().unwrap()).collect();
+    assert!(times.is_sorted_by(|newer, older| newer >= older), "{times:?}");
+    assert_eq!(sidecar.logged("admin write").len(), 2, "{:?}", sidecar.log());
 }

@@ -364,3 +364,29 @@ async fn what_is_predicted_is_what_comes_of_it() {
     let again = within("the advice to be followed", async { verdicts(&insights(&sidecar).await) }).await;
     assert_eq!(again, BTreeMap::new());
 }
+
+#[tokio::test]
+async fn what_the_cache_would_do_as_configured_is_what_it_does_when_it_is_on() {
+    let origin = Origin::new().otherwise(page("same").header("Cache-Control", "max-age=3600")).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).root("mode = \"observe\"").start().await;
+    let ask = async || {
+        let mut client = sidecar.client().await;
+        for nth in 0..300 {
+            client.get(&format!("/things/{}", nth * 31 % 17)).await;
+        }
+    };
+    ask().await;
+    let findings = insights(&sidecar).await;
+    let found = findings.iter().find(|finding| finding["id"] == "switch_on").unwrap_or_else(|| panic!("{findings:?}"));
+    assert_eq!((&found["evidence"]["answers"], &found["evidence"]["hits"]), (&300.into(), &283.into()), "{found}");
+    assert_eq!(found["evidence"]["hits_outdated"], 0);
+    assert_eq!(verdicts(&findings), BTreeMap::new(), "what has a lifetime needs none");
+
+    let on = sidecar.config().replace("mode = \"observe\"", "mode = \"on\"");
+    std::fs::write(sidecar.config_path(), on).unwrap();
+    sidecar.hang_up().await;
+    sidecar.until_metric("pacecar_config_reloads_total{result=\"success\"}", 1.0).await;
+    ask().await;
+    assert_eq!(origin.requests(), 300 + 300 - 283);
+    assert!(insights(&sidecar).await.iter().all(|finding| finding["id"] != "switch_on"));
+}

@@ -16,6 +16,7 @@ use crate::admin::{
     dashboard::Dashboard,
     explain::Explanation,
     insights::Insights,
+    markers::{MarkerView, Markers, NewMarker},
     profile::{By, Overview, Slowest},
     query_stats::{Queries, Received, Record, SEVERITIES},
     tasks::{NewTask, STATUSES, Tasks},
@@ -346,6 +347,24 @@ fn overview() -> Vec<Told> {
     let event = "event: figures\nid: 1\nretry: 2000\ndata: ";
     let figures: Value = example!("dashboard");
     vec![
+        get("/performance/markers", "markers", "Moments from which on things may be different, the newest first.")
+            .takes(query("limit", "So many at most.", number(1, 100, 10), 10))
+            .takes(query("offset", "So many are left out before them.", number(0, 1_000_000, 0), 0))
+            .json::<Markers>(200, "The markers.", example!("markers")),
+        post(
+            "/performance/markers",
+            "addMarker",
+            "Says that the app is another one from now on, so that what changes is told with its name.",
+        )
+        .takes_json(
+            "What it is called; at most 4 KiB.",
+            Required::True,
+            schema_of::<NewMarker>(),
+            example!("marker.request"),
+        )
+        .with_request::<NewMarker>()
+        .json::<MarkerView>(201, "The marker.", example!("marker"))
+        .problems(&[408, 413, 503]),
         get("/performance/dashboard", "dashboard", "Everything at once, and whether it is well.")
             .takes(window())
             .json::<Dashboard>(200, "The figures.", example!("dashboard")),

@@ -112,6 +112,12 @@ pub(in crate::admin) fn outcome() -> Object {
     one_of(cache::Outcome::ALL, cache::Outcome::name, "How a request was answered.")
 }
 
+pub(in crate::admin) fn marker_kind() -> Object {
+    let what = "What may make things different: settings that were taken up, another version of the app, or that \
+                everything was purged.";
+    one_of(&advice::Kind::ALL, advice::Kind::name, what)
+}
+
 pub(in crate::admin) fn finding_kind() -> Object {
     let kinds: Vec<&'static str> = advice::kinds().collect();
     one_of(&kinds, |kind| kind, "What it is about.")
