@@ -3,7 +3,7 @@
 //! The store's own policy is played in miniature, once for each size (Waldspurger et al., *Cache Modeling and
 //! Optimization using Miniature Simulations*, USENIX ATC 2017). A part of the keys, chosen by their hash, goes through a
 //! cache that is smaller by the same part; so each key that takes part does so with all of its requests. While keys are
-//! few, all of them take part; when a miniature knows more than [`KEYS`], half of them are left out from then on.
+//! few, all of them take part; when a miniature knows more than 24 000, half of them are left out from then on.
 //!
 //! Sizes stand for both bounds: twice the size is twice `max_bytes` and twice `max_entries`. Which of the two is the one
 //! that evicts is said beside.
