@@ -86,10 +86,10 @@ const KINDS: [u8; 256] = {
     let mut at = 0;
     while at < 256 {
         let byte = at as u8;
-        kinds[at] = byte.is_ascii_digit() as u8 * DIGIT
-            | byte.is_ascii_hexdigit() as u8 * HEX
-            | byte.is_ascii_alphanumeric() as u8 * ALPHANUMERIC
-            | (byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')) as u8 * PLAIN;
+        kinds[at] = (byte.is_ascii_digit() as u8 * DIGIT)
+            | (byte.is_ascii_hexdigit() as u8 * HEX)
+            | (byte.is_ascii_alphanumeric() as u8 * ALPHANUMERIC)
+            | ((byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')) as u8 * PLAIN);
         at += 1;
     }
     kinds

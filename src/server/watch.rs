@@ -117,7 +117,7 @@ impl Engine {
 /// Whether a field by this name says who asks.
 fn is_credential(name: &[u8]) -> bool {
     let holds = |word: &&str| name.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()));
-    CREDENTIALS.iter().any(|word| holds(&word))
+    CREDENTIALS.iter().any(holds)
 }
 
 /// The parts of a request that its answer may depend on.

@@ -66,9 +66,12 @@ enum Verdict {
     Nothing,
 }
 
+/// The answer to a request, by how many came before.
+type Answers = Box<dyn Fn(&Received, u64) -> Response + Send + Sync>;
+
 struct Shape {
     target: &'static str,
-    answers: Box<dyn Fn(&Received, u64) -> Response + Send + Sync>,
+    answers: Answers,
     asks: fn(&str, u64) -> Request,
     requests: u64,
     verdict: Verdict,
