@@ -50,9 +50,13 @@ impl Facts {
                 let [_, real, _, four] = &sizing.sizes;
                 (four.hit_rate_percent - real.hit_rate_percent).max(0.0)
             });
-            let more = hits + cacheable::gained(&self);
-            // What is gained may be among what the cache was never asked for.
-            (more * 100.0 / (hits + misses).max(more).max(1.0) + room).min(100.0)
+            // Of the misses, those that were not stored are among the answers that were watched.
+            let (stored, skips) = (&self.cache.total.stored, &self.cache.total.skips);
+            let (stored, skipped) = (*stored as f64, skips.iter().map(|(_, count)| *count).sum::<u64>() as f64);
+            let misses = misses * if skipped > 0.0 { stored / (stored + skipped) } else { 1.0 };
+            let watched: u64 = self.observed.endpoints.iter().map(|watched| watched.figures.answers).sum();
+            let all = hits + misses + watched as f64;
+            ((hits + cacheable::gained(&self)) * 100.0 / all.max(1.0) + room).min(100.0)
         });
         Self { achievable_hit_rate_percent: best, ..self }
     }

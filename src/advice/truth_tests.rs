@@ -400,3 +400,25 @@ fn a_route_leaves_out_what_it_must_not_take_in() {
          [[route]]\nmatch = \"/users/*\"\nmethods = [\"GET\"]\nttl = \"5m\"\n"
     );
 }
+
+#[test]
+fn the_hit_rate_that_there_could_be_is_that_with_all_of_it_cached() {
+    let page = &|_: &Asked, _: &mut fastrand::Rng| Given::of("page");
+    let traffic = hour(50, SECOND, false);
+    let facts = facts(&watch(&traffic, page));
+    let best = facts.clone().with_what_could_be().achievable_hit_rate_percent.unwrap();
+    let hits = facts.observed.endpoints[0].figures.lifetimes[1].requests;
+    let answers = facts.observed.endpoints[0].figures.answers;
+    assert_eq!(best, hits as f64 * 100.0 / answers as f64);
+    let mut row = crate::profile::Figures::default();
+    let sample = crate::profile::Sample::of("/other", SECOND);
+    (0..answers).for_each(|_| row.add(&sample, SECOND * 9));
+    let hour = crate::profile::Snapshot {
+        endpoints: vec![crate::profile::Endpoint { endpoint: "/other".into(), method: "GET", figures: row }],
+        ..Default::default()
+    };
+    // As many misses beside them, of what is stored and not asked for again.
+    let half = Facts { hour, ..facts }.with_what_could_be().achievable_hit_rate_percent.unwrap();
+    assert_eq!(half, best / 2.0);
+    assert_eq!(Facts::default().with_what_could_be().achievable_hit_rate_percent, None);
+}
