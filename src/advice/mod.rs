@@ -5,7 +5,8 @@
 //!
 //! - `facts`: what rules look at; `counted`: the part of it that is kept; `finding`: what they answer.
 //! - `slow_endpoint`, `low_hit_rate`, `not_cached`, `many_queries`, `low_compression`, `errors`, `saturation`,
-//!   `cacheable`, `own_write`, `split`, `switch_on`, `regression`, `sizing`, `wrong_answers`: the rules. `marker`: moments that the last one looks at.
+//!   `cacheable`, `own_write`, `split`, `switch_on`, `regression`, `sizing`, `wrong_answers`: the rules.
+//! - `marker`: the moments that `regression` looks at.
 //! - `say`: figures in sentences; `snippet`: lines for `proxy.toml`.
 
 mod cacheable;

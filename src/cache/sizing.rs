@@ -15,8 +15,8 @@
 //! # What it takes
 //!
 //! At most 10 MiB: four caches that know 24 000 keys each, held or evicted before, at some 80 bytes, in tables that double
-//! as they grow; and 28 KiB for the ring of each thread. A hit of a key that takes part costs its request a place in the ring, and that of another key an
-//! addition.
+//! as they grow; and 28 KiB for the ring of each thread. A hit of a key that takes part costs its request a place in the
+//! ring, and that of another key an addition.
 
 mod miniature;
 #[cfg(test)]
