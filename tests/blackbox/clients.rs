@@ -97,9 +97,10 @@ async fn compare(client: impl Fn() -> Command, protocols: &[Protocol], leave_out
             let (_, found) = ask("").await;
             assert_same_content(protocol, &expected["answers"], &found["answers"]);
         }
-        let connections = |told: &Value| told["connections"].as_u64();
+        let connections = |told: &Value| told["connections"].as_u64().expect("a number");
+        // A client that has not looked at the end of an answer yet when it asks again opens one more.
         assert!(
-            connections(&found) <= connections(expected),
+            connections(&found) <= connections(expected) + 1,
             "{}: {} connections in place of {}",
             protocol.name,
             found["connections"],
