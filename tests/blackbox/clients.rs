@@ -97,7 +97,8 @@ async fn compare(client: impl Fn() -> Command, protocols: &[Protocol], leave_out
             let (_, found) = ask("").await;
             assert_same_content(protocol, &expected["answers"], &found["answers"]);
         }
-        let connections = |told: &Value| told["connections"].as_u64().expect("a number");
+        // Zero for a client that cannot tell.
+        let connections = |told: &Value| told["connections"].as_u64().unwrap_or(0);
         // A client that has not looked at the end of an answer yet when it asks again opens one more.
         assert!(
             connections(&found) <= connections(expected) + 1,
