@@ -80,6 +80,7 @@ fn record(paths: &[String], upstream: Option<Asked>) -> f64 {
             upstream,
             compression: Duration::ZERO,
             bytes: 1000,
+            saved: 0,
             ending: Ending::Complete,
             trace_id: None,
         });

@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     admin,
-    advice::{Counted, Kind, Marker, Markers},
+    advice::{Counted, Kind, Marker, Markers, Muted},
     cache::{Cache, keyed::KeyedCache},
     compress::Compression,
     config::{
@@ -107,8 +107,10 @@ fn build(config: &Config) -> Arc<State> {
         observer: Observer::new(fastrand::u64(..), started),
         profiler: Profiler::new(config.profile.clone(), started, wall),
         advice: ArcSwap::from_pointee(config.advice.clone()),
+        muted: Muted::default(),
         markers,
         counted: Counted::new(started),
+        upstream: ArcSwap::from_pointee(config.server.upstream.to_string()),
         traffic: Traffic::default(),
         ratelimited: Ratelimited::new(admin::policies()),
         draining: Draining::default(),

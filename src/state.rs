@@ -40,10 +40,14 @@ pub struct State {
     pub profiler: Profiler,
     /// What is not to be advised.
     pub advice: ArcSwap<advice::Settings>,
+    /// What is not to be advised until the process ends.
+    pub muted: advice::Muted,
     /// Moments from which on things may be different.
     pub markers: advice::Markers,
     /// Since when the counters of cache and coding are told in advice.
     pub counted: advice::Counted,
+    /// Where the app is, for people.
+    pub upstream: ArcSwap<String>,
     /// Counters of the front door.
     pub traffic: Traffic,
     /// Requests to the admin port that were too many.

@@ -33,6 +33,7 @@ fn slow(name: &str) -> Endpoint {
             upstream: Some(Asked { first_byte: duration, in_flight: 1, ..Asked::default() }),
             compression: Duration::ZERO,
             bytes: 0,
+            saved: 0,
             ending: Ending::Complete,
             trace_id: None,
         };

@@ -38,6 +38,7 @@ fn sample(path: Path, ended: Instant) -> Sample {
         upstream: None,
         compression: Duration::ZERO,
         bytes: 1000,
+        saved: 0,
         ending: Ending::Complete,
         trace_id: None,
     }

@@ -36,7 +36,10 @@ pub(super) async fn slowest(State(state): Shared, uri: Uri) -> Result<Json<Slowe
     let parameters = parameters(&uri, &["window", "limit", "offset", "by"])?;
     let read = || Ok((parameters.window()?, parameters.page()?, parameters.by()?));
     let (window, page, by) = read().map_err(|detail| bad_request(&uri, detail))?;
-    let slowest = move || Slowest::new(&state.profiler.snapshot(window, Instant::now().into_std()), page, by);
+    let slowest = move || {
+        let (snapshot, courses) = state.profiler.snapshot_with_courses(window, Instant::now().into_std());
+        Slowest::new(&snapshot, &courses, page, by)
+    };
     Ok(Json(apart(slowest).await))
 }
 
@@ -115,7 +118,7 @@ mod tests {
     async fn overview_before_the_first_request() {
         Exchange::get("/performance/profile/overview").with(&empty_state()).await.assert_json(
             r#"{"window":"1h","lasts_seconds":100.0,"requests":0,"requests_per_second":0.0,"errors":0,
-            "error_rate_percent":null,"aborted":0,"streamed":0,"bytes":0,"latency_ms":null,"upstream_latency_ms":null,
+            "error_rate_percent":null,"aborted":0,"streamed":0,"bytes":0,"latency_ms":null,"upstream_requests":0,"upstream_latency_ms":null,
             "upstream_share_percent":null,"slow_requests":0,"slow_rate_percent":null,"cache_hit_rate_percent":null,
             "endpoints":0,"saturation":{"requests":0,"most_in_flight":0,"serves_at_once":null,"p95_ms":null,
             "unqueued_p95_ms":null,"queueing_share_of_p95_percent":null}}"#,
@@ -129,7 +132,7 @@ mod tests {
             r#"{"window":"15m","lasts_seconds":100.0,"requests":5,"requests_per_second":0.05,"errors":1,
             "error_rate_percent":20.0,"aborted":1,"streamed":0,"bytes":1020,
             "latency_ms":{"avg":235.5,"p50":39.795,"p95":800.0,"p99":800.0,"max":800.0},
-            "upstream_latency_ms":{"avg":273.333,"p50":89.608,"p95":700.0,"p99":700.0,"max":700.0},
+            "upstream_requests":3,"upstream_latency_ms":{"avg":273.333,"p50":89.608,"p95":700.0,"p99":700.0,"max":700.0},
             "upstream_share_percent":87.05,"slow_requests":1,"slow_rate_percent":20.0,"cache_hit_rate_percent":25.0,
             "endpoints":2,"saturation":{"requests":3,"most_in_flight":1,"serves_at_once":null,"p95_ms":700.0,
             "unqueued_p95_ms":null,"queueing_share_of_p95_percent":null}}"#,
@@ -152,12 +155,14 @@ mod tests {
             "streamed":0,"bytes":1020,"time_share_percent":89.38,
             "latency_ms":{"min":2.0,"avg":280.667,"p50":39.795,"p95":800.0,"p99":800.0,"max":800.0,"stdev":367.552},
             "upstream_latency_ms":{"min":30.0,"avg":365.0,"p50":30.0,"p95":700.0,"p99":700.0,"max":700.0,"stdev":335.0},
-            "upstream_share_percent":86.7,"cache_hit_rate_percent":25.0,"queries_per_request":null},
+            "upstream_share_percent":86.7,"cache_hit_rate_percent":25.0,"queries_per_request":null,
+            "trend":{"step_seconds":300,"requests":[0,4],"p95_ms":[null,800.0]}},
             {"method":"POST","endpoint":"/orders","requests":1,"requests_per_second":0.01,"errors":0,"aborted":0,
             "streamed":0,"bytes":0,"time_share_percent":10.62,
             "latency_ms":{"min":100.0,"avg":100.0,"p50":100.0,"p95":100.0,"p99":100.0,"max":100.0,"stdev":0.0},
             "upstream_latency_ms":{"min":90.0,"avg":90.0,"p50":90.0,"p95":90.0,"p99":90.0,"max":90.0,"stdev":0.0},
-            "upstream_share_percent":90.0,"cache_hit_rate_percent":null,"queries_per_request":null}],
+            "upstream_share_percent":90.0,"cache_hit_rate_percent":null,"queries_per_request":null,
+            "trend":{"step_seconds":300,"requests":[0,1],"p95_ms":[null,100.0]}}],
             "requests_total":4,"requests":[
             {"method":"GET","endpoint":"/users/{id}","path":null,"status":503,"ended_seconds":1700000100.0,
             "duration_ms":800.0,

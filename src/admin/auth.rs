@@ -3,7 +3,7 @@
 use std::fmt;
 
 use axum::http::{
-    HeaderMap, HeaderValue, StatusCode, Uri,
+    HeaderMap, HeaderName, HeaderValue, StatusCode, Uri,
     header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -14,8 +14,12 @@ use super::{limit::Limit, problem::Problem};
 /// Wrong tokens that one client may try.
 pub(super) const ATTEMPTS: Limit = Limit { policy: "auth", per_minute: 10 };
 
-/// What is asked for, the one that browsers know first (RFC 7617 §2, RFC 6750 §3).
-const CHALLENGES: [&str; 2] = ["Basic realm=\"Pacecar\", charset=\"UTF-8\"", "Bearer"];
+/// What is asked for (RFC 7617 §2, RFC 6750 §3).
+const BASIC: &str = "Basic realm=\"Pacecar\", charset=\"UTF-8\"";
+const BEARER: &str = "Bearer";
+
+/// What scripts of a page send: browsers do not, and other programs have no reason to.
+const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// What lets a client in. It is shown nowhere.
 #[derive(Clone, PartialEq, Eq)]
@@ -74,15 +78,19 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// The answer with its challenges (RFC 9110 §15.5.2). It does not repeat what was given.
-    pub(super) fn refusal(self, uri: &Uri) -> Problem {
+    /// The answer with its challenges (RFC 9110 §15.5.2), the one that browsers know first. It does not repeat what was
+    /// given.
+    pub(super) fn refusal(self, uri: &Uri, request: &HeaderMap) -> Problem {
         let detail = match self {
             Self::Missing => "Authorization is missing: expected the token, as Bearer or as the password of Basic",
             Self::Wrong => "Authorization: expected the token, as Bearer or as the password of Basic",
         };
         let problem = Problem::new(StatusCode::UNAUTHORIZED, uri, detail);
-        CHALLENGES
+        // The dashboard has a form of its own, and a browser that is asked for Basic would put its window before it.
+        let basic = (!request.contains_key(X_REQUESTED_WITH)).then_some(BASIC);
+        basic
             .into_iter()
+            .chain([BEARER])
             .fold(problem, |problem, challenge| problem.field(WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
     }
 }

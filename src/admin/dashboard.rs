@@ -11,8 +11,9 @@ use super::{
     insights::Insights,
     ledger::Ledger,
     metrics::cpu_seconds,
+    openapi::words,
     problem::Problem,
-    profile::Overview,
+    profile::{Overview, seconds},
     query_stats::Queries,
     tasks::Tasks,
     view::CacheStats,
@@ -32,6 +33,12 @@ pub(super) struct Dashboard {
     status: Health,
     /// Why the status is not `healthy`, the gravest first.
     reasons: Vec<Reason>,
+    /// When that was, since 1970.
+    at_seconds: f64,
+    pacecar: About,
+    traffic: TrafficView,
+    /// What the `1m` window says, whichever is asked for.
+    last_minute: Overview,
     overview: Overview,
     cache: CacheStats,
     compression: CompressionStats,
@@ -39,6 +46,65 @@ pub(super) struct Dashboard {
     queries: Queries,
     tasks: Tasks,
     ledger: Ledger,
+}
+
+/// What is running.
+#[derive(Debug, Serialize, ToSchema)]
+struct About {
+    version: &'static str,
+    /// `on`, or `observe` where everything only passes through.
+    #[schema(schema_with = words::mode_of_work)]
+    mode: &'static str,
+    /// How long the process has run.
+    #[schema(minimum = 0)]
+    uptime_seconds: f64,
+}
+
+/// What is open on both sides at this moment, and how the app did since the start.
+#[derive(Debug, Serialize, ToSchema)]
+struct TrafficView {
+    clients: Clients,
+    app: App,
+}
+
+/// The side of the clients.
+#[derive(Debug, Serialize, ToSchema)]
+struct Clients {
+    /// Connections that are open.
+    connections: u64,
+    /// Requests that are being answered.
+    in_flight: u64,
+}
+
+/// The side of the app.
+#[derive(Debug, Serialize, ToSchema)]
+struct App {
+    /// Where it is, as `server.upstream` says.
+    upstream: String,
+    /// Requests that it works on, until the end of their answers.
+    in_flight: u64,
+    /// Requests that wait for a turn at it.
+    queued: u64,
+    /// Answers whose heads it has sent since the start.
+    responses: u64,
+    /// How often no answer could be had from it since the start.
+    failures: u64,
+}
+
+impl TrafficView {
+    fn of(state: &state::State) -> Self {
+        let traffic = &state.traffic;
+        Self {
+            clients: Clients { connections: traffic.connections.value(), in_flight: traffic.in_flight.value() },
+            app: App {
+                upstream: state.upstream.load().to_string(),
+                in_flight: traffic.upstream_in_flight.value(),
+                queued: traffic.upstream_queued.value(),
+                responses: traffic.upstream_responses.value(),
+                failures: traffic.upstream_failures().map(|(_, count)| count).sum(),
+            },
+        }
+    }
 }
 
 /// Whether somebody should look.
@@ -82,6 +148,14 @@ impl Dashboard {
         Self {
             status: reasons.first().map_or(Health::Healthy, |gravest| gravest.status),
             reasons,
+            at_seconds: seconds(state.profiler.since_1970(now)),
+            pacecar: About {
+                version: env!("CARGO_PKG_VERSION"),
+                mode: if state.observer.only_observes() { "observe" } else { "on" },
+                uptime_seconds: seconds(now.saturating_duration_since(state.started)),
+            },
+            traffic: TrafficView::of(state),
+            last_minute: (&state.profiler.snapshot(Window::Minute, now)).into(),
             overview: (&snapshot).into(),
             cache: CacheStats::of(state, now),
             compression: (&state.compression.stats.snapshot()).into(),

@@ -29,7 +29,7 @@ use super::{
     auth::{self, Failure, Proof},
     limit::{Allowance, Limit, Limiter},
     problem::Problem,
-    router::{Access, ENDPOINTS, Endpoint},
+    router::{ENDPOINTS, Endpoint},
 };
 use crate::state::State;
 
@@ -155,13 +155,16 @@ impl Guard {
     fn identify(&self, request: &Request, client: IpAddr) -> Result<Proof, Refusal> {
         let settings = self.settings.load();
         check_host(request, &settings.hosts)?;
-        let is_open = endpoint(request).is_some_and(|endpoint| endpoint.access == Access::Anyone);
+        let is_open = endpoint(request).is_some_and(|endpoint| endpoint.access.is_open());
         let Some(token) = settings.token.as_ref().filter(|_| !is_open) else { return Ok(Proof::None) };
         auth::prove(token, request.headers()).map_err(|failure| match failure {
-            Failure::Missing => failure.refusal(request.uri()).into(),
+            Failure::Missing => failure.refusal(request.uri(), request.headers()).into(),
             // Only guessing is limited: who has the token gets in, whatever others at its address have tried.
             Failure::Wrong => match self.limiter.take(auth::ATTEMPTS, client) {
-                Ok(left) => left.fields().into_iter().fold(failure.refusal(request.uri()), with).into(),
+                Ok(left) => {
+                    let refusal = failure.refusal(request.uri(), request.headers());
+                    left.fields().into_iter().fold(refusal, with).into()
+                }
                 Err(none) => Refusal::TooMany(none),
             },
         })
@@ -300,7 +303,7 @@ mod tests {
     use crate::admin::{
         Token,
         fixture::{Answer, Exchange, TOKEN, empty_state, guard, locked},
-        router::{probes, router},
+        router::{Access, probes, router},
     };
 
     #[test]
@@ -486,7 +489,7 @@ mod tests {
 
     /// A path of every endpoint.
     fn paths() -> impl Iterator<Item = String> {
-        ENDPOINTS.iter().map(|endpoint| endpoint.path.replace("{*key}", "a/b"))
+        ENDPOINTS.iter().map(|endpoint| endpoint.path.replace("{*key}", "a/b").replace("{file}", "main.js"))
     }
 
     /// Every endpoint with each of its methods.
@@ -602,9 +605,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_endpoint_but_health_needs_the_token() {
+    async fn every_endpoint_but_health_and_the_page_needs_the_token() {
         let router = router(empty_state(), locked());
-        let requests = requests().map(|(endpoint, path, method)| (endpoint.access == Access::Anyone, path, method));
+        let requests = requests().map(|(endpoint, path, method)| (endpoint.access.is_open(), path, method));
         for (is_open, path, method) in requests.chain([(false, "/nothing".into(), "GET")]) {
             let asked = || Exchange::of(method, &path);
             let answer = asked().through(router.clone()).await;
@@ -616,6 +619,8 @@ mod tests {
             answer.assert_problem(StatusCode::UNAUTHORIZED, "Unauthorized", detail, &path);
             let challenges: Vec<_> = answer.headers.get_all("www-authenticate").iter().collect();
             assert_eq!(challenges, ["Basic realm=\"Pacecar\", charset=\"UTF-8\"", "Bearer"]);
+            let script = asked().field("x-requested-with", "fetch").through(router.clone()).await;
+            assert_eq!((script.status, script.header("www-authenticate")), (StatusCode::UNAUTHORIZED, Some("Bearer")));
             // "admin:" and the token, as a browser encodes them.
             let basic = "Basic YWRtaW46Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5";
             for right in [asked().token(TOKEN), asked().field("authorization", basic)] {
@@ -712,9 +717,9 @@ mod tests {
         let state = empty_state();
         let router = probes(&state);
         for endpoint in ENDPOINTS {
-            let path = endpoint.path.replace("{*key}", "a/b");
+            let path = endpoint.path.replace("{*key}", "a/b").replace("{file}", "main.js");
             let expected = match endpoint.access {
-                Access::Operator => StatusCode::NOT_FOUND,
+                Access::Operator | Access::Visitor => StatusCode::NOT_FOUND,
                 Access::Anyone | Access::Prober => StatusCode::OK,
             };
             for exchange in [Exchange::get(&path).host("pod.example:9091"), Exchange::get(&path).hosts(&[])] {

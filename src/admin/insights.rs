@@ -14,7 +14,7 @@ use super::{
     profile::seconds,
 };
 use crate::{
-    advice::{self, Change, Endpoint, Facts, Figure, Finding, Remedy},
+    advice::{self, Change, Endpoint, Facts, Figure, Finding, MOST_FINDINGS, Remedy, muting},
     profile::Window,
     state,
 };
@@ -25,9 +25,34 @@ pub(super) struct Insights {
     /// The gravest first, and of those that are as grave, what is worth most; at most 100.
     #[schema(max_items = 100)]
     pub(super) findings: Vec<FindingView>,
-    /// How many more there are that `advice.mute` leaves out.
+    /// How many more there are that are muted, by `advice.mute` or by `POST /performance/profile/insights/mute`.
     muted: usize,
+    /// Those of them, in the same order; at most 100.
+    #[schema(max_items = 100)]
+    muted_findings: Vec<MutedFinding>,
     looked_at: LookedAt,
+}
+
+/// Something that is left out, since somebody knows of it.
+#[derive(Debug, Serialize, ToSchema)]
+struct MutedFinding {
+    /// As findings have it.
+    id: String,
+    /// One line for people.
+    title: String,
+    #[schema(schema_with = words::severity)]
+    severity: &'static str,
+    by: MutedBy,
+}
+
+/// What mutes a finding.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum MutedBy {
+    /// `advice.mute`, where alone that can be changed.
+    Config,
+    /// `POST /performance/profile/insights/mute`, until the process ends.
+    Admin,
 }
 
 /// What findings are told from.
@@ -110,11 +135,14 @@ impl Insights {
     /// Of this moment.
     pub(super) fn of(state: &state::State) -> (Self, Vec<Finding>) {
         let facts = facts(state);
-        let found = advice::findings(&facts, &state.advice.load().mute);
+        let configured = state.advice.load();
+        let found = advice::findings(&facts, &state.muted.and(&configured.mute));
+        let muted = found.muted.iter().take(MOST_FINDINGS);
         let counts = facts.hour.endpoints.iter().map(|row| row.figures.counts.requests);
         let insights = Self {
             findings: found.findings.iter().map(FindingView::from).collect(),
-            muted: found.muted,
+            muted: found.muted.len(),
+            muted_findings: muted.map(|finding| MutedFinding::new(finding, &configured.mute)).collect(),
             looked_at: LookedAt {
                 requests: counts.sum(),
                 lasts_seconds: seconds(facts.hour.lasts),
@@ -122,6 +150,14 @@ impl Insights {
             },
         };
         (insights, found.findings)
+    }
+}
+
+impl MutedFinding {
+    fn new(finding: &Finding, configured: &[String]) -> Self {
+        let id = finding.id();
+        let by = if muting(configured, &id).is_some() { MutedBy::Config } else { MutedBy::Admin };
+        Self { id, title: finding.title.clone(), severity: finding.severity.name(), by }
     }
 }
 
@@ -232,7 +268,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn where_nothing_is_found_it_says_what_it_looked_at() {
         Exchange::get(PATH).with(&empty_state()).await.assert_json(
-            r#"{"findings":[],"muted":0,"looked_at":{"requests":0,"lasts_seconds":100.0,"uptime_seconds":100.0}}"#,
+            r#"{"findings":[],"muted":0,"muted_findings":[],"looked_at":{"requests":0,"lasts_seconds":100.0,"uptime_seconds":100.0}}"#,
         );
     }
 

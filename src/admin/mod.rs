@@ -1,12 +1,13 @@
 //! The admin port: JSON, metrics, health, and the app's own results. It shows everywhere the same snapshots.
 //!
 //! - `router`: the table of endpoints; `api`: one function for each; `query`: parameters; `view`: what the JSON looks like.
-//! - `compare`: two endpoints or times side by side.
+//! - `series`: figures step by step; `compare`: two endpoints or times side by side.
 //! - `clear`: purges; `explain`: why a request is answered as it is; `compression`: what coding did.
 //! - `entries`: the app's own results, put, got and deleted; `body`: how bodies are received.
-//! - `insights`: what should be done; `markers`: moments from which on things may be different; `query_stats`, `tasks`:
+//! - `insights`: what should be done; `mute`: what not; `markers`: moments from which on things may be different; `query_stats`, `tasks`:
 //!   what is empty as yet; `dashboard`: everything at once, with the `ledger`; `stream`: the same once a second.
 //! - `openapi`: what all of this looks like, for programs; `examples`: an answer of each endpoint, held against it.
+//! - `page`: the dashboard for people, which asks the endpoints above.
 //! - `metrics`: the same figures for Prometheus; `exposition`: how metric families are put together.
 //! - `health`: whether the process lives, and whether it wants traffic.
 //! - `guard`: what holds for every request: whose Host is answered, whose writes are accepted, which headers every
@@ -33,13 +34,16 @@ mod ledger;
 mod limit;
 mod markers;
 mod metrics;
+mod mute;
 mod openapi;
+mod page;
 mod patience;
 mod problem;
 mod profile;
 mod query;
 mod query_stats;
 mod router;
+mod series;
 mod serve;
 mod stream;
 mod tasks;

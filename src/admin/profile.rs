@@ -7,9 +7,10 @@ use utoipa::ToSchema;
 
 use super::{
     openapi::words,
+    series::Trend,
     view::{millis, percent},
 };
-use crate::profile::{self, Snapshot};
+use crate::profile::{self, Course, Snapshot};
 
 /// Which time figures are about.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,6 +50,8 @@ pub(super) struct Overview {
     bytes: u64,
     /// From the first byte of the request to the last of the answer, as clients see it.
     latency_ms: Option<OverviewLatency>,
+    /// Those that the app was asked for, of the ones that are in durations.
+    upstream_requests: u64,
     /// From the last of the request being sent to the app until its response head.
     upstream_latency_ms: Option<OverviewLatency>,
     /// Of the time of all requests, what the app took until its response head.
@@ -133,6 +136,7 @@ impl From<&Snapshot> for Overview {
             streamed: counts.open,
             bytes: counts.bytes,
             latency_ms: total.latency.summary().map(OverviewLatency::from),
+            upstream_requests: total.upstream.count(),
             upstream_latency_ms: total.upstream.summary().map(OverviewLatency::from),
             upstream_share_percent: total.upstream_share_percent().map(percent),
             slow_requests: counts.slow,
@@ -239,6 +243,7 @@ struct Endpoint {
     cache_hit_rate_percent: Option<f64>,
     /// `null` while no database queries are seen.
     queries_per_request: Option<QueriesPerRequest>,
+    trend: Trend,
 }
 
 /// Database queries per request.
@@ -302,10 +307,10 @@ struct Breakdown {
 }
 
 impl Slowest {
-    /// A page of each, slowest first; endpoints that are equal stay in the order of their names.
-    pub(super) fn new(snapshot: &Snapshot, page: Page, by: By) -> Self {
-        let mut ranked: Vec<_> =
-            snapshot.endpoints.iter().map(|endpoint| (by.measure(&endpoint.figures), endpoint)).collect();
+    /// A page of each, slowest first; endpoints that are equal stay in the order of their names. `courses` are theirs.
+    pub(super) fn new(snapshot: &Snapshot, courses: &[Course], page: Page, by: By) -> Self {
+        let rows = snapshot.endpoints.iter().zip(courses);
+        let mut ranked: Vec<_> = rows.map(|row| (by.measure(&row.0.figures), row)).collect();
         ranked.sort_by(|(a, _), (b, _)| b.cmp(a));
         let all = snapshot.endpoints.iter().map(|endpoint| endpoint.figures.latency.sum()).sum();
         let Page { limit, offset } = page;
@@ -316,7 +321,7 @@ impl Slowest {
                 .into_iter()
                 .skip(offset)
                 .take(limit)
-                .map(|(_, endpoint)| Endpoint::new(endpoint, all, snapshot.lasts))
+                .map(|(_, (endpoint, course))| Endpoint::new(endpoint, course, all, snapshot.lasts))
                 .collect(),
             requests_total: snapshot.slowest.len(),
             requests: snapshot.slowest.iter().skip(offset).take(limit).map(SlowRequest::from).collect(),
@@ -326,7 +331,7 @@ impl Slowest {
 
 impl Endpoint {
     /// `all` is the time of all endpoints together.
-    fn new(endpoint: &profile::Endpoint, all: Duration, lasts: Duration) -> Self {
+    fn new(endpoint: &profile::Endpoint, course: &Course, all: Duration, lasts: Duration) -> Self {
         let profile::Endpoint { endpoint, method, figures } = endpoint;
         let counts = figures.counts;
         let share = figures.latency.sum().as_secs_f64() * 100.0 / all.as_secs_f64();
@@ -345,6 +350,7 @@ impl Endpoint {
             upstream_share_percent: figures.upstream_share_percent().map(percent),
             cache_hit_rate_percent: figures.cache_hit_rate_percent().map(percent),
             queries_per_request: None,
+            trend: course.into(),
         }
     }
 }
@@ -395,7 +401,7 @@ pub(super) fn seconds(duration: Duration) -> f64 {
 }
 
 /// A rate to the thousandth; 0 for no time at all.
-fn per_second(count: u64, lasts: Duration) -> f64 {
+pub(super) fn per_second(count: u64, lasts: Duration) -> f64 {
     let rate = count as f64 / lasts.as_secs_f64();
     if rate.is_finite() { (rate * 1e3).round() / 1e3 } else { 0.0 }
 }
@@ -412,8 +418,8 @@ mod tests {
     #[test]
     fn each_measure_orders_by_itself() {
         // Of /users/{id} three were complete: 2, 40 and 800 ms. Of /orders one: 100 ms.
-        let snapshot = used_state().profiler.snapshot(Window::Day, Instant::now());
-        let first = |by| Slowest::new(&snapshot, ALL, by).endpoints[0].endpoint.clone();
+        let (snapshot, courses) = used_state().profiler.snapshot_with_courses(Window::Day, Instant::now());
+        let first = |by| Slowest::new(&snapshot, &courses, ALL, by).endpoints[0].endpoint.clone();
         assert_eq!(first(By::P50), "/orders");
         for (_, by) in By::ALL.into_iter().filter(|(_, by)| *by != By::P50) {
             assert_eq!(first(by), "/users/{id}", "{by:?}");
@@ -422,9 +428,9 @@ mod tests {
 
     #[test]
     fn pages_are_parts_of_the_whole() {
-        let snapshot = used_state().profiler.snapshot(Window::Day, Instant::now());
+        let (snapshot, courses) = used_state().profiler.snapshot_with_courses(Window::Day, Instant::now());
         let names = |page| {
-            let slowest = Slowest::new(&snapshot, page, By::P95);
+            let slowest = Slowest::new(&snapshot, &courses, page, By::P95);
             assert_eq!((slowest.endpoints_total, slowest.requests_total), (2, 4));
             let requests: Vec<f64> = slowest.requests.iter().map(|request| request.duration_ms).collect();
             (slowest.endpoints.into_iter().map(|row| row.endpoint).collect::<Vec<_>>(), requests)
@@ -438,9 +444,30 @@ mod tests {
         let state = used_state();
         let ending = profile::Ending::Aborted;
         state.profiler.record(profile::Sample { ending, ..profile::Sample::of("/a", Duration::from_secs(9)) });
-        let slowest = Slowest::new(&state.profiler.snapshot(Window::Day, Instant::now()), ALL, By::Max);
+        let (snapshot, courses) = state.profiler.snapshot_with_courses(Window::Day, Instant::now());
+        let slowest = Slowest::new(&snapshot, &courses, ALL, By::Max);
         let last = slowest.endpoints.last().unwrap();
         assert_eq!((last.endpoint.as_str(), last.requests), ("/a", 1));
         assert!(last.latency_ms.is_none());
+    }
+
+    #[test]
+    fn a_trend_adds_up_to_its_row() {
+        let state = used_state();
+        let now = Instant::now() + Duration::from_secs(3 * 3600);
+        state
+            .profiler
+            .record(profile::Sample { ended: now, ..profile::Sample::of("/users/7", Duration::from_millis(5)) });
+        let (snapshot, courses) = state.profiler.snapshot_with_courses(Window::SixHours, now);
+        let slowest = Slowest::new(&snapshot, &courses, ALL, By::Requests);
+        let steps = slowest.endpoints[0].trend.requests.len();
+        assert!(steps > 3);
+        for row in slowest.endpoints {
+            let (requests, p95) = (&row.trend.requests, &row.trend.p95_ms);
+            assert_eq!((requests.iter().sum::<u64>(), requests.len(), p95.len()), (row.requests, steps, steps));
+            assert_eq!(row.trend.step_seconds, 3600);
+            let has_p95 = |at: usize| p95[at].is_some();
+            assert!((0..steps).all(|at| has_p95(at) == (requests[at] > 0)), "{:?}", row.trend);
+        }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     guard::{self, Guard},
     health, insights,
     limit::Limit,
-    markers, metrics, openapi, query_stats,
+    markers, metrics, mute, openapi, page, query_stats, series,
     stream::{self, Streams},
     tasks,
 };
@@ -123,6 +123,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         handler: || get(api::slowest),
     },
     Endpoint {
+        path: "/performance/profile/series",
+        methods: &[Method::GET],
+        access: Access::Operator,
+        limit: limited("profile-series", 60),
+        handler: || get(series::series),
+    },
+    Endpoint {
         path: "/performance/profile/compare",
         methods: &[Method::POST],
         access: Access::Operator,
@@ -135,6 +142,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         access: Access::Operator,
         limit: limited("profile-insights", 30),
         handler: || get(insights::insights),
+    },
+    Endpoint {
+        path: "/performance/profile/insights/mute",
+        methods: &[Method::POST],
+        access: Access::Operator,
+        limit: limited("insights-mute", 20),
+        handler: || post(mute::mute),
     },
     Endpoint {
         path: "/performance/query/optimization",
@@ -213,6 +227,21 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         limit: None,
         handler: || get(openapi::openapi),
     },
+    Endpoint {
+        path: "/",
+        methods: &[Method::GET],
+        access: Access::Visitor,
+        limit: limited("page", 30),
+        handler: || get(page::page),
+    },
+    Endpoint {
+        path: "/page/{file}",
+        methods: &[Method::GET],
+        access: Access::Visitor,
+        // Some twenty for each time that the page is opened.
+        limit: limited("page-files", 600),
+        handler: || get(page::file),
+    },
 ];
 
 /// One endpoint: where it is, who may ask it what, and how often.
@@ -238,6 +267,15 @@ pub(super) enum Access {
     Prober,
     /// Whoever has the token, on the admin port alone.
     Operator,
+    /// Whoever reaches the admin port: the dashboard page, which has nothing to hide either, asks for the token itself.
+    Visitor,
+}
+
+impl Access {
+    /// Whether nobody has to show a token.
+    pub(super) fn is_open(self) -> bool {
+        matches!(self, Self::Anyone | Self::Visitor)
+    }
 }
 
 const fn limited(policy: &'static str, per_minute: u32) -> Option<Limit> {
@@ -259,7 +297,7 @@ pub(super) fn router(state: Arc<State>, guard: Arc<Guard>) -> Router {
 
 /// The port for probes and scrapers, which cannot be asked for anything else.
 pub(super) fn probes(state: &Arc<State>) -> Router {
-    guard::unguarded(endpoints(state, |access| access != Access::Operator))
+    guard::unguarded(endpoints(state, |access| matches!(access, Access::Anyone | Access::Prober)))
 }
 
 fn endpoints(state: &Arc<State>, served: impl Fn(Access) -> bool) -> Router {
@@ -289,7 +327,7 @@ mod tests {
     #[tokio::test]
     async fn every_endpoint_takes_the_methods_that_the_table_names() {
         for endpoint in ENDPOINTS {
-            let path = endpoint.path.replace("{*key}", "a/b").replace("{id}", "a");
+            let path = endpoint.path.replace("{*key}", "a/b").replace("{id}", "a").replace("{file}", "main.js");
             let answer = Exchange::of("PATCH", &path).with(&empty_state()).await;
             assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path} {answer:?}");
             let of_path = ENDPOINTS.iter().filter(|other| other.path == endpoint.path);
@@ -333,7 +371,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_path_is_a_404() {
-        for path in ["/", "/livez/", "/performance/cache", "/metrics/x?y"] {
+        for path in ["/x", "/livez/", "/performance/cache", "/metrics/x?y"] {
             let answer = Exchange::get(path).with(&empty_state()).await;
             let path = path.split('?').next().unwrap();
             answer.assert_problem(StatusCode::NOT_FOUND, "Not Found", "there is nothing at this address", path);

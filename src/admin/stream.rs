@@ -1,7 +1,7 @@
 //! The dashboard's figures once a second, as server-sent events: `GET /performance/stream`.
 //!
-//! The seconds are the same for every stream, and the first that asks in a second reckons for all of them. So the
-//! figures cost nothing while nobody listens, and a client that is slow is given the newest when it is ready, and no
+//! The seconds are the same for every stream, and the first that asks in a second for a window reckons for all of them. So
+//! the figures cost nothing while nobody listens, and a client that is slow is given the newest when it is ready, and no
 //! backlog.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    api::{Shared, apart, parameters},
+    api::{Shared, apart, bad_request, parameters},
     dashboard::Dashboard,
     problem::Problem,
 };
@@ -40,7 +40,14 @@ const PLACE_RETRY: u32 = 10;
 pub(super) struct Streams {
     open: Arc<Gauge>,
     since: Instant,
-    current: Mutex<(u64, Arc<OnceCell<String>>)>,
+    current: Mutex<Second>,
+}
+
+/// The figures of one second, for each window that somebody asks for.
+#[derive(Debug, Default)]
+struct Second {
+    number: u64,
+    figures: [Arc<OnceCell<String>>; Window::ALL.len()],
 }
 
 impl Streams {
@@ -48,14 +55,14 @@ impl Streams {
         Self { open: Arc::default(), since: Instant::now(), current: Mutex::default() }
     }
 
-    /// The number of the current second, and what stands there for its figures.
-    fn second(&self) -> (u64, Arc<OnceCell<String>>) {
+    /// The number of the current second, and what stands there for its figures in a window.
+    fn second(&self, window: Window) -> (u64, Arc<OnceCell<String>>) {
         let number = 1 + self.since.elapsed().as_secs();
         let mut current = self.current.lock();
-        if current.0 < number {
-            *current = (number, Arc::default());
+        if current.number < number {
+            *current = Second { number, ..Second::default() };
         }
-        current.clone()
+        (current.number, current.figures[window as usize].clone())
     }
 
     /// Waits until the second after this one.
@@ -64,11 +71,11 @@ impl Streams {
     }
 
     /// The figures of the current second with its number, reckoned by whoever asks first.
-    async fn figures(&self, state: &Arc<state::State>) -> (u64, String) {
-        let (number, figures) = self.second();
+    async fn figures(&self, state: &Arc<state::State>, window: Window) -> (u64, String) {
+        let (number, figures) = self.second(window);
         let reckon = || {
             let state = state.clone();
-            apart(move || serde_json::to_string(&Dashboard::of(&state, Window::default())).unwrap_or_default())
+            apart(move || serde_json::to_string(&Dashboard::of(&state, window)).unwrap_or_default())
         };
         (number, figures.get_or_init(reckon).await.clone())
     }
@@ -80,7 +87,7 @@ pub(super) async fn stream(
     Extension(streams): Extension<Arc<Streams>>,
     uri: Uri,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    parameters(&uri, &[])?;
+    let window = parameters(&uri, &["window"])?.window().map_err(|detail| bad_request(&uri, detail))?;
     let none = |detail| Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, &uri, detail).retry_after(PLACE_RETRY));
     if state.draining.begun() {
         return none("the sidecar is stopping");
@@ -93,7 +100,7 @@ pub(super) async fn stream(
         let (state, streams) = (state.clone(), streams.clone());
         async move {
             streams.after(last).await;
-            let (number, figures) = streams.figures(&state).await;
+            let (number, figures) = streams.figures(&state, window).await;
             let event = Event::default().event("figures").id(number.to_string()).retry(RETRY).data(figures);
             Some((Ok(event), (number, place)))
         }
@@ -123,7 +130,7 @@ mod tests {
     use super::*;
     use crate::{
         admin::{
-            fixture::{empty_state, guard},
+            fixture::{Exchange, empty_state, guard},
             patience::Patience,
             router::router,
         },
@@ -134,12 +141,20 @@ mod tests {
     const PATH: &str = "/performance/stream";
 
     fn request() -> Request<Body> {
-        Request::get(PATH).header("host", "localhost").body(Body::empty()).unwrap()
+        asking(PATH)
+    }
+
+    fn asking(path: &str) -> Request<Body> {
+        Request::get(path).header("host", "localhost").body(Body::empty()).unwrap()
     }
 
     /// The events of a new stream.
     async fn events(router: &Router) -> BodyDataStream {
-        let answer = router.clone().oneshot(request()).await.unwrap();
+        events_of(router, PATH).await
+    }
+
+    async fn events_of(router: &Router, path: &str) -> BodyDataStream {
+        let answer = router.clone().oneshot(asking(path)).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         answer.into_body().into_data_stream()
     }
@@ -178,6 +193,41 @@ mod tests {
             next(&mut quick).await.unwrap();
         }
         assert_eq!(next(&mut slow).await.unwrap().0, 10, "no backlog");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_window_has_figures_of_its_own() {
+        let state = empty_state();
+        let router = router(state.clone(), guard());
+        let mut streams = Vec::new();
+        for query in ["", "?window=1h", "?window=24h", "?window=1m"] {
+            streams.push(events_of(&router, &format!("{PATH}{query}")).await);
+        }
+        for second in 1..4 {
+            let mut windows = Vec::new();
+            for (at, events) in streams.iter_mut().enumerate() {
+                let (number, figures) = next(events).await.unwrap();
+                assert_eq!(number, second);
+                windows.push((figures["overview"]["window"].clone(), figures["cache"]["hits"].clone()));
+                // Between the first two, which share what is reckoned.
+                if at == 0 {
+                    state.cache.stats.of_route(None).answered(Outcome::Hit);
+                }
+            }
+            let expected = [("1h", second - 1), ("1h", second - 1), ("24h", second), ("1m", second)];
+            assert_eq!(windows, expected.map(|(window, hits)| (window.into(), hits.into())));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_window_that_is_none_is_a_problem() {
+        for (query, detail) in [
+            ("window=2h", "window = \"2h\": expected one of 1m, 5m, 15m, 1h, 6h, 24h"),
+            ("limit=2", "unknown parameter \"limit\": expected window"),
+        ] {
+            let answer = Exchange::get(&format!("{PATH}?{query}")).with(&empty_state()).await;
+            answer.assert_problem(StatusCode::BAD_REQUEST, "Bad Request", detail, PATH);
+        }
     }
 
     #[tokio::test(start_paused = true)]

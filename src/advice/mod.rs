@@ -6,7 +6,7 @@
 //! - `facts`: what rules look at; `counted`: the part of it that is kept; `finding`: what they answer.
 //! - `slow_endpoint`, `low_hit_rate`, `not_cached`, `many_queries`, `low_compression`, `errors`, `saturation`,
 //!   `cacheable`, `own_write`, `split`, `switch_on`, `regression`, `sizing`, `wrong_answers`: the rules.
-//! - `marker`: the moments that `regression` looks at.
+//! - `mute`: what is left out, by the configuration and besides; `marker`: the moments that `regression` looks at.
 //! - `say`: figures in sentences; `snippet`: lines for `proxy.toml`.
 
 mod cacheable;
@@ -18,6 +18,7 @@ mod low_compression;
 mod low_hit_rate;
 mod many_queries;
 mod marker;
+mod mute;
 mod not_cached;
 mod own_write;
 mod regression;
@@ -39,6 +40,7 @@ pub use counted::{Counted, Recently};
 pub use facts::{Facts, QueriesPerRequest};
 pub use finding::{Confidence, Endpoint, Figure, Finding, Remedy, Severity, Worth};
 pub use marker::{Change, Kind, Marker, Markers, Step, steps};
+pub use mute::{Full, Muted, mute_lines, muting};
 
 /// Findings beyond these say nothing to anybody.
 pub const MOST_FINDINGS: usize = 100;
@@ -75,8 +77,8 @@ pub struct Settings {
 pub struct Found {
     /// The gravest first, and of those that are as grave, what is worth most; at most [`MOST_FINDINGS`].
     pub findings: Vec<Finding>,
-    /// How many are left out since they are muted.
-    pub muted: usize,
+    /// Those that are left out since they are muted, in the same order.
+    pub muted: Vec<Finding>,
 }
 
 /// Kinds of findings, which is what `advice.mute` may begin with.
@@ -86,7 +88,7 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 
 /// The longest name of a finding that can be muted, in bytes: a method, the longest name of an endpoint, and what else
 /// tells findings apart.
-const LONGEST_NAME: usize = 1000;
+const LONGEST_NAME: usize = 4 * Muted::LONGEST;
 
 /// Whether a finding could have this id, or kind.
 pub fn can_mute(name: &str) -> bool {
@@ -98,16 +100,13 @@ pub fn can_mute(name: &str) -> bool {
 /// What all rules find, but for what is muted.
 pub fn findings(facts: &Facts, muted: &[String]) -> Found {
     let all = RULES.into_iter().flat_map(|(_, find)| find(facts));
-    let (muted, mut findings): (Vec<Finding>, Vec<Finding>) = all.partition(|finding| is_muted(finding, muted));
+    let mut all: Vec<Finding> = all.collect();
     // Stable: what is worth as much stays in the order of the rules, and of each rule's own.
-    findings.sort_by(|a, b| a.severity.cmp(&b.severity).then_with(|| b.worth.compare(&a.worth)));
+    all.sort_by(|a, b| a.severity.cmp(&b.severity).then_with(|| b.worth.compare(&a.worth)));
+    let is_muted = |finding: &Finding| muting(muted, &finding.id()).is_some();
+    let (muted, mut findings): (Vec<Finding>, Vec<Finding>) = all.into_iter().partition(is_muted);
     findings.truncate(MOST_FINDINGS);
-    Found { findings, muted: muted.len() }
-}
-
-fn is_muted(finding: &Finding, muted: &[String]) -> bool {
-    let id = finding.id();
-    muted.iter().any(|name| *name == finding.kind || *name == id)
+    Found { findings, muted }
 }
 
 #[cfg(test)]
@@ -132,7 +131,7 @@ mod tests {
     fn the_gravest_come_first_and_then_what_is_worth_most() {
         let found = findings(&facts(), &[]);
         assert_eq!(ids(&found), ["errors:GET /slow", "slow_endpoint:GET /slower", "slow_endpoint:GET /slow"]);
-        assert_eq!(found.muted, 0);
+        assert_eq!(found.muted, []);
     }
 
     #[test]
@@ -140,7 +139,7 @@ mod tests {
         let muted = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| String::from(*name)).collect();
             let found = findings(&facts(), &names);
-            (ids(&found).len(), found.muted)
+            (ids(&found).len(), found.muted.len())
         };
         assert_eq!(muted(&["slow_endpoint:GET /slow"]), (2, 1));
         assert_eq!(muted(&["slow_endpoint"]), (1, 2));

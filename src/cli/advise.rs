@@ -167,7 +167,7 @@ fn show(insights: &Insights) -> String {
         write!(text, "{count}, by {requests} of {last}; Pacecar has run for {}", say::time(seconds(uptime_seconds)));
     match insights.muted {
         0 => text.push_str(".\n"),
-        muted => text.push_str(&format!(". {muted} more by advice.mute left out.\n")),
+        muted => text.push_str(&format!(". {muted} more left out as muted.\n")),
     }
     text
 }
@@ -248,8 +248,8 @@ These are all 2 that there are to advise, by 85 requests of the last 100 seconds
         let insights = Insights { findings: vec![], muted: 2, looked_at };
         assert_eq!(
             show(&insights),
-            "There is nothing to advise, by 1 request of the last 64 minutes; Pacecar has run for 150 min. 2 more by \
-             advice.mute left out.\n"
+            "There is nothing to advise, by 1 request of the last 64 minutes; Pacecar has run for 150 min. 2 more left \
+             out as muted.\n"
         );
     }
 

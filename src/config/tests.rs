@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::delivery::CLASSES;
 use super::problem::{Fault, Place};
 use super::*;
+use crate::advice;
 
 const SHIPPED: &str = include_str!("../../proxy.toml");
 
@@ -403,11 +404,20 @@ fn findings_are_muted_by_id_and_by_kind() {
     assert_eq!(config.advice.mute, ["slow_endpoint:GET /report", "low_hit_rate"]);
     assert_eq!(accepted(&config.to_toml()), config);
     for wrong in
-        ["slow", "", "slow_endpoint:", "GET /report", "slow_endpoint:\\u0007", &format!("errors:{}", "x".repeat(1000))]
+        ["slow", "", "slow_endpoint:", "GET /report", "slow_endpoint:\\u0007", &format!("errors:{}", "x".repeat(1600))]
     {
         let problem = problems(&format!("[advice]\nmute = \"{wrong}\""));
         let expected = "expected the id of a finding, such as \"slow_endpoint:GET /report\", or a kind: errors, ";
         assert!(problem.starts_with("proxy.toml:2: advice.mute = ") && problem.contains(expected), "{problem}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_muted_while_it_runs_can_be_pasted(rests in proptest::collection::vec("\\PC{1,60}", 0..5)) {
+        let names: Vec<String> = rests.iter().map(|rest| format!("errors:{rest}")).collect();
+        prop_assume!(names.iter().all(|name| advice::can_mute(name)));
+        prop_assert_eq!(accepted(&advice::mute_lines(&names)).advice.mute, names);
     }
 }
 

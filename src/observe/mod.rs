@@ -90,6 +90,11 @@ impl Observer {
         self.only_observes.store(only, Relaxed);
     }
 
+    /// Whether everything only passes through.
+    pub fn only_observes(&self) -> bool {
+        self.only_observes.load(Relaxed)
+    }
+
     /// A hash by which this process tells things apart; nobody can choose what falls together.
     pub fn hash(&self, parts: impl Hash) -> u64 {
         self.hasher.hash_one(parts)

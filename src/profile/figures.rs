@@ -40,6 +40,8 @@ pub struct Counts {
     pub spared: u64,
     /// Body bytes of their answers, as they were sent.
     pub spared_bytes: u64,
+    /// Body bytes that clients were not sent since bodies were coded here; negative where coding made them longer.
+    pub saved_bytes: i64,
     /// What requests waited for a turn at the origin, in nanoseconds.
     queue: u64,
     /// What they waited for a connection to it.
@@ -59,12 +61,12 @@ pub(super) struct PackedFigures {
 
 impl Counts {
     fn merge(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.errors += other.errors;
-        self.aborted += other.aborted;
-        self.open += other.open;
-        self.slow += other.slow;
         for (mine, theirs) in [
+            (&mut self.requests, other.requests),
+            (&mut self.errors, other.errors),
+            (&mut self.aborted, other.aborted),
+            (&mut self.open, other.open),
+            (&mut self.slow, other.slow),
             (&mut self.bytes, other.bytes),
             (&mut self.spared, other.spared),
             (&mut self.spared_bytes, other.spared_bytes),
@@ -74,8 +76,9 @@ impl Counts {
         ] {
             *mine = mine.saturating_add(theirs);
         }
+        self.saved_bytes = self.saved_bytes.saturating_add(other.saved_bytes);
         for (mine, theirs) in self.cache.iter_mut().zip(other.cache) {
-            *mine += theirs;
+            *mine = mine.saturating_add(theirs);
         }
     }
 
@@ -123,6 +126,7 @@ impl Figures {
         counts.errors += u64::from(sample.status >= 500);
         counts.cache[sample.cache as usize] += 1;
         counts.bytes = counts.bytes.saturating_add(sample.bytes);
+        counts.saved_bytes = counts.saved_bytes.saturating_add(sample.saved);
         counts.add_costs(sample);
         match sample.ending {
             Ending::Aborted => counts.aborted += 1,
@@ -311,6 +315,7 @@ mod tests {
                     cache: CacheUse::ALL[usize::from(n) % 3],
                     duration: Duration::from_millis(u64::from(n) * 25),
                     bytes: n.into(),
+                    saved: i64::from(n) - 9,
                     ending: [Ending::Complete, Ending::Complete, Ending::Aborted, Ending::Open][usize::from(n) % 4],
                     ..quick()
                 };

@@ -7,19 +7,25 @@ use serde::{Deserialize, Serialize};
 use super::{
     sample::METHODS,
     table::Table,
-    window::{History, Minute},
+    tier::Slot,
+    timeline::{Past, TEN},
+    window::History,
 };
 
 /// What such a file begins with; the number is that of its form.
-const MAGIC: &[u8] = b"pacecar profile 3\n";
+const MAGIC: &[u8] = b"pacecar profile 4\n";
 
-/// The figures of all endpoints up to a minute.
+/// The figures of all endpoints, and of all of them together, up to a moment.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
-    minute: Minute,
+    /// The step of ten seconds that was not over, counted since 1970.
+    ten: u64,
     /// Since when it was counted, since 1970.
     since: Duration,
     endpoints: Vec<KeptEndpoint>,
+    /// What was counted of all of them in the step that was not over, and before.
+    current: Slot,
+    past: Past,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -27,35 +33,42 @@ struct KeptEndpoint {
     name: String,
     method: String,
     busy: u64,
+    /// What was counted in the minute that was not over, and before.
+    current: Slot,
     past: History,
 }
 
 impl Kept {
-    /// Up to and including the minute that is not over.
     pub(super) fn of(table: &Table) -> Self {
-        let endpoints = table.rows.iter().map(|row| {
-            let mut past = row.past.clone();
-            past.close(table.minute, row.current.pack());
-            KeptEndpoint { name: row.endpoint.to_string(), method: row.method.into(), busy: row.busy, past }
+        let endpoints = table.rows.iter().map(|row| KeptEndpoint {
+            name: row.endpoint.to_string(),
+            method: row.method.into(),
+            busy: row.busy,
+            current: row.current.pack(),
+            past: row.past.clone(),
         });
-        Self { minute: table.minute + 1, since: table.since, endpoints: endpoints.collect() }
+        let (current, past) = table.timeline.kept();
+        Self { ten: table.timeline.at, since: table.since, endpoints: endpoints.collect(), current, past }
     }
 
     pub(super) fn into_table(self, table: &mut Table) {
-        // A clock that was set back: where it belongs is not known.
-        if self.minute > table.minute + 1 {
+        let minute = self.ten / (60 / TEN);
+        // A clock that was set back: where it belongs is not known. One that went a little faster is followed.
+        if minute > table.minute + 1 {
             return;
         }
+        table.turn(self.ten);
         table.since = table.since.min(self.since);
+        table.timeline.restore(self.ten, self.current, self.past);
         let mut endpoints = self.endpoints;
         endpoints.sort_by_key(|endpoint| std::cmp::Reverse(endpoint.busy));
-        for KeptEndpoint { name, method, busy, mut past } in endpoints {
+        for KeptEndpoint { name, method, busy, mut current, mut past } in endpoints {
             let Some(method) = METHODS.into_iter().find(|known| **known == method) else { continue };
-            for minute in (self.minute..table.minute).take(25 * 60) {
-                past.close(minute, None);
+            for minute in (minute..table.minute).take(25 * 60) {
+                past.close(minute, current.take());
             }
-            if !past.is_empty() {
-                table.restore(&name, method, past, busy);
+            if current.is_some() || !past.is_empty() {
+                table.restore(&name, method, current, past, busy);
             }
         }
     }

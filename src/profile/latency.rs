@@ -85,7 +85,7 @@ impl Moments {
         let distance = other.mean - self.mean;
         self.mean += distance * theirs / all;
         self.squares += other.squares + distance * distance * mine * theirs / all;
-        self.count += other.count;
+        self.count = self.count.saturating_add(other.count);
         self.sum = self.sum.saturating_add(other.sum);
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);

@@ -14,11 +14,12 @@ use parking_lot::MappedMutexGuard;
 
 use super::{
     Settings,
+    course::Course,
     kept::Kept,
     sample::Sample,
     saturation::Saturation,
     table::{Clock, Endpoint, Snapshot, Table, Totals},
-    window::Period,
+    window::{Period, Window},
 };
 use crate::rings::{Rings, Sink};
 
@@ -93,7 +94,7 @@ impl Profiler {
 
     fn settled(&self, now: Instant) -> MappedMutexGuard<'_, Taken> {
         let mut taken = self.rings.settled();
-        taken.table.turn(self.clock.minute(now));
+        taken.table.turn(self.clock.ten(now));
         taken
     }
 
@@ -113,6 +114,34 @@ impl Profiler {
         // Sorted after the lock is released, and so are percentiles computed: requests want to merge.
         snapshot.endpoints.sort_by(|a, b| (&a.endpoint, a.method).cmp(&(&b.endpoint, b.method)));
         snapshot
+    }
+
+    /// All endpoints together, in the steps of a window that ends now: ten seconds up to `15m`, a minute for `1h`, five
+    /// minutes for `6h` and fifteen for `24h`.
+    pub fn course(&self, window: Window, now: Instant) -> Course {
+        self.settled(now).table.course(window, now)
+    }
+
+    /// One endpoint, in the steps that it is kept in: a minute up to `15m`, five for `1h`, and an hour above. `None` where
+    /// there is no such endpoint.
+    pub fn course_of(&self, endpoint: &str, method: &str, window: Window, now: Instant) -> Option<Course> {
+        self.settled(now).table.course_of(endpoint, method, window, now)
+    }
+
+    /// The figures of a window that ends now, and of each endpoint its course, in the same order.
+    pub fn snapshot_with_courses(&self, window: Window, now: Instant) -> (Snapshot, Vec<Course>) {
+        let taken = self.settled(now);
+        let mut snapshot = taken.table.snapshot(window.into(), now);
+        let rows = std::mem::take(&mut snapshot.endpoints).into_iter();
+        let with_course = |row: Endpoint| {
+            let course = taken.table.course_of(&row.endpoint, row.method, window, now)?;
+            Some((row, course))
+        };
+        let mut rows: Vec<(Endpoint, Course)> = rows.filter_map(with_course).collect();
+        drop(taken);
+        rows.sort_by(|(a, _), (b, _)| (&a.endpoint, a.method).cmp(&(&b.endpoint, b.method)));
+        let (endpoints, courses) = rows.into_iter().unzip();
+        (Snapshot { endpoints, ..snapshot }, courses)
     }
 
     /// The figures of some minutes that are over, of endpoints that had requests in them; see [`super::around`].

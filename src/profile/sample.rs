@@ -111,6 +111,8 @@ pub struct Sample {
     pub compression: Duration,
     /// Body bytes sent to the client.
     pub bytes: u64,
+    /// Body bytes that it was not sent since the body was coded here; negative where coding made it longer.
+    pub saved: i64,
     /// How it ended. Only complete requests are in durations.
     pub ending: Ending,
     /// The trace it belongs to, where that is known and the request may be kept.
@@ -154,6 +156,7 @@ impl Sample {
             upstream: None,
             compression: Duration::ZERO,
             bytes: 0,
+            saved: 0,
             ending: Ending::Complete,
             trace_id: None,
         }

@@ -12,7 +12,8 @@ use foldhash::{fast::RandomState, quality::FixedState};
 
 use super::{
     OTHER, Settings, UNMATCHED,
-    figures::Figures,
+    course::{Axis, Course},
+    figures::{Figures, PackedFigures},
     folding::is_unmatched,
     names::{Crowded, Names},
     often::Often,
@@ -20,11 +21,14 @@ use super::{
     saturation::{Levels, Saturation},
     series::Series,
     slow::{SlowLog, SlowRequest},
-    window::{History, Minute, Period, Span},
+    tier::Slot,
+    timeline::{self, TEN, Timeline},
+    window::{History, Minute, Period, Span, Window},
 };
 
-/// Bytes that the past of all endpoints may take together. Beyond this the least busy one is no longer told apart.
-pub(super) const PAST_BYTES: usize = 20 << 20;
+/// Bytes that the past may take, of all endpoints and of all of them together. Beyond this the least busy one is no
+/// longer told apart.
+pub(super) const PAST_BYTES: usize = 19 << 20;
 /// A word among many keeps its name from so many requests on, and from this share of those at its place.
 const OWN_TRAFFIC: u64 = 3;
 const OWN_SHARE: u64 = 128;
@@ -99,7 +103,12 @@ impl Clock {
     }
 
     pub(super) fn minute(&self, at: Instant) -> Minute {
-        self.since_1970(at).as_secs() / 60
+        self.ten(at) * TEN / 60
+    }
+
+    /// The step of ten seconds that something was in, counted since 1970.
+    pub(super) fn ten(&self, at: Instant) -> u64 {
+        self.since_1970(at).as_secs() / TEN
     }
 }
 
@@ -149,6 +158,8 @@ pub(super) struct Table {
     /// [`PAST_BYTES`], but in tests.
     room: usize,
     pub(super) rows: Vec<Row>,
+    /// All of them together, up to the same moment.
+    pub(super) timeline: Timeline,
     /// Where in `rows` an endpoint's methods are. Two steps, so that looking up needs no key made of both.
     index: HashMap<Arc<str>, Vec<(&'static str, usize)>, RandomState>,
     names: Names,
@@ -177,6 +188,7 @@ impl Table {
             clock,
             room: PAST_BYTES,
             rows: Vec::new(),
+            timeline: Timeline::new(clock.ten(clock.start)),
             index: HashMap::default(),
             remembered: vec![None; REMEMBERED],
             hasher: FixedState::with_seed(seed),
@@ -201,8 +213,8 @@ impl Table {
 
     pub(super) fn add(&mut self, sample: &Sample) {
         // What ended in a minute that is over counts in this one: no sample waits for long.
-        let minute = self.clock.minute(sample.ended);
-        self.turn(minute);
+        self.turn(self.clock.ten(sample.ended));
+        self.timeline.current.add(sample, self.settings.slow);
         let at = self.row_of(sample);
         let row = &mut self.rows[at];
         row.current.add(sample, self.settings.slow);
@@ -219,7 +231,7 @@ impl Table {
                 self.common.entry((name, common_method(row.method))).or_default().add(sample);
             }
         }
-        self.levels.add(sample, minute / 60);
+        self.levels.add(sample, self.minute / 60);
         let Settings { slow, keep_paths, .. } = self.settings;
         if sample.duration >= self.slow.keeps_from(self.minute, slow) {
             let ended = u64::try_from(self.clock.since_1970(sample.ended).as_millis()).unwrap_or(u64::MAX);
@@ -227,8 +239,13 @@ impl Table {
         }
     }
 
-    /// Closes the minutes that are over.
-    pub(super) fn turn(&mut self, minute: Minute) {
+    /// Closes what is over in a step of ten seconds.
+    pub(super) fn turn(&mut self, ten: u64) {
+        if ten <= self.timeline.at {
+            return;
+        }
+        self.timeline.turn(ten);
+        let minute = ten * TEN / 60;
         // Nothing of what was before that is kept.
         if minute > self.minute + 25 * 60 {
             self.minute = minute - 25 * 60;
@@ -250,9 +267,9 @@ impl Table {
         }
     }
 
-    /// The bytes that the past of all endpoints takes.
+    /// The bytes that the past takes.
     fn past_bytes(&self) -> usize {
-        self.rows.iter().map(|row| row.past.heap_bytes()).sum()
+        self.timeline.heap_bytes() + self.rows.iter().map(|row| row.past.heap_bytes()).sum::<usize>()
     }
 
     /// Rows of which nothing is left but their name.
@@ -479,6 +496,35 @@ impl Table {
         }
     }
 
+    /// All endpoints together, in the steps of a window that ends now. Precondition: what is over at `now` is closed.
+    pub(super) fn course(&self, window: Window, now: Instant) -> Course {
+        let from = Period::from(window).span(self.minute).from * 60 / TEN;
+        let axis = Axis {
+            unit: TEN,
+            step: timeline::step(window),
+            from,
+            at: self.timeline.at,
+            since: self.since,
+            now: self.clock.since_1970(now),
+        };
+        Course::of(axis, |steps| self.timeline.parts(steps))
+    }
+
+    /// One endpoint, in the steps that it is kept in; `None` where there is no such endpoint. The same precondition.
+    pub(super) fn course_of(&self, endpoint: &str, method: &str, window: Window, now: Instant) -> Option<Course> {
+        let (_, at) = self.index.get(endpoint)?.iter().find(|(known, _)| *known == method)?;
+        let (row, at) = (&self.rows[*at], self.minute);
+        let axis = Axis {
+            unit: 60,
+            step: window.step(),
+            from: Period::from(window).span(at).from,
+            at,
+            since: self.since,
+            now: self.clock.since_1970(now),
+        };
+        Some(Course::of(axis, |minutes| row.parts(minutes, at)))
+    }
+
     /// The figures of some complete minutes. Precondition: the minutes that are over are closed.
     pub(super) fn between(&self, minutes: Range<Minute>) -> Vec<Endpoint> {
         let span = Span { from: minutes.start, to: Some(minutes.end) };
@@ -502,16 +548,26 @@ impl Table {
     }
 
     /// Takes up what was kept of an endpoint.
-    pub(super) fn restore(&mut self, endpoint: &str, method: &'static str, past: History, busy: u64) {
+    pub(super) fn restore(&mut self, endpoint: &str, method: &'static str, current: Slot, past: History, busy: u64) {
         let at = self.row(endpoint, method);
         // Its name is known to the tree too, so that it does not come to be one of many.
         let _ = self.names.unfold(endpoint, &mut String::new());
-        self.rows[at].past.merge(&past);
-        self.rows[at].busy += busy;
+        let row = &mut self.rows[at];
+        current.iter().for_each(|current| row.current.merge_packed(current));
+        row.past.merge(&past);
+        row.busy += busy;
     }
 }
 
 impl Row {
+    /// What was counted in these minutes, in parts; `now` is the one that is not over.
+    fn parts(&self, minutes: Range<Minute>, now: Minute) -> Vec<PackedFigures> {
+        let (mut parts, has_current) = (Vec::new(), minutes.contains(&now));
+        self.past.each(minutes, now, |part| parts.push(part.clone()));
+        parts.extend(self.current.pack().filter(|_| has_current).map(|current| *current));
+        parts
+    }
+
     /// Counts what another row counted; its series ends with it.
     fn take_over(&mut self, other: &Self) {
         self.current.merge(&other.current);

@@ -1,10 +1,13 @@
 //! The time that figures are about, and what is kept of an endpoint's past.
 
-use std::{collections::VecDeque, ops::Range};
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::figures::{Figures, PackedFigures};
+use super::{
+    figures::{Figures, PackedFigures},
+    tier::{self, Slot, Tier},
+};
 
 /// A minute of the wall clock, counted since 1970.
 pub(super) type Minute = u64;
@@ -48,8 +51,13 @@ impl Window {
     }
 
     /// It begins at a multiple of this many minutes: the past is kept in coarser steps the longer it is ago.
-    fn step(self) -> u64 {
+    fn begins_at(self) -> u64 {
         [1, 1, 5, 5, 60, 60][self as usize]
+    }
+
+    /// The minutes of a step in which the figures of an endpoint are told.
+    pub(super) fn step(self) -> u64 {
+        [1, 1, 1, 5, 60, 60][self as usize]
     }
 }
 
@@ -80,7 +88,7 @@ impl Period {
     /// length ago, so that it is longer than its name says by at most a step: a minute up to `5m`, five up to `1h`, an
     /// hour above.
     pub(super) fn span(self, now: Minute) -> Span {
-        let (length, step) = (self.window.minutes(), self.window.step());
+        let (length, step) = (self.window.minutes(), self.window.begins_at());
         let from = now.saturating_sub(length) / step * step;
         if self.before { Span { from: from.saturating_sub(length), to: Some(from) } } else { Span { from, to: None } }
     }
@@ -106,111 +114,59 @@ pub fn around(at: u64, now: u64) -> Option<[Range<u64>; 2]> {
     Some([from.min(begin)..begin, end..(end + HOUR).min(now.max(end))])
 }
 
-type Slot = Option<Box<PackedFigures>>;
-
-/// Complete minutes: as many as the two windows in steps of one need, one before the other.
-const MINUTES: usize = 10;
+/// Complete minutes: as many as `15m` needs, which begins at full five minutes.
+const MINUTES: usize = 20;
 /// Complete five minutes: two windows of an hour, and the one that the older begins in.
 const FIVES: usize = 26;
 /// Complete hours.
 const HOURS: usize = 24;
 
-/// The past of one endpoint, in minutes, five minutes and hours. Slots in which nothing happened take 8 bytes.
+/// The past of one endpoint, in minutes, five minutes and hours.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct History {
-    minutes: VecDeque<Slot>,
-    fives: VecDeque<Slot>,
-    hours: VecDeque<Slot>,
+    minutes: Tier,
+    fives: Tier,
+    hours: Tier,
 }
 
 impl History {
     /// Takes what was counted in `minute`, which is the one after the last that was taken.
     pub(super) fn close(&mut self, minute: Minute, figures: Slot) {
-        push(&mut self.minutes, figures, MINUTES);
+        self.minutes.push(figures, MINUTES);
         if (minute + 1).is_multiple_of(5) {
-            let five = together(&self.minutes, 5);
-            push(&mut self.fives, five, FIVES);
+            self.fives.push(self.minutes.together(5), FIVES);
         }
         if (minute + 1).is_multiple_of(60) {
-            let hour = together(&self.fives, 12);
-            push(&mut self.hours, hour, HOURS);
+            self.hours.push(self.fives.together(12), HOURS);
         }
     }
 
     /// Adds what was counted in complete minutes of the span; `now` is the one that is not.
     pub(super) fn add_to(&self, figures: &mut Figures, span: Span, now: Minute) {
-        let (mut at, end) = (span.from, span.to.unwrap_or(now).min(now));
-        while at < end {
-            let tiers = [(&self.hours, 60), (&self.fives, 5), (&self.minutes, 1)];
-            let found = tiers.into_iter().find_map(|(slots, step)| {
-                let whole = at.is_multiple_of(step) && at + step <= end;
-                whole.then(|| slot(slots, step, at, now)).flatten().map(|slot| (slot, step))
-            });
-            // What is older than everything that is kept is passed over.
-            let Some((slot, step)) = found else {
-                at += 1;
-                continue;
-            };
-            if let Some(packed) = slot {
-                figures.merge_packed(packed);
-            }
-            at += step;
-        }
+        self.each(span.from..span.to.unwrap_or(now), now, |packed| figures.merge_packed(packed));
+    }
+
+    /// Shows what was counted in complete minutes of these; `now` is the one that is not.
+    pub(super) fn each<'a>(&'a self, minutes: Range<Minute>, now: Minute, show: impl FnMut(&'a PackedFigures)) {
+        tier::each(&[(&self.hours, 60), (&self.fives, 5), (&self.minutes, 1)], minutes, now, show);
     }
 
     /// Takes over the past of an endpoint that is counted here from now on; both are up to the same minute.
     pub(super) fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in
-            [(&mut self.minutes, &other.minutes), (&mut self.fives, &other.fives), (&mut self.hours, &other.hours)]
-        {
-            while mine.len() < theirs.len() {
-                mine.push_front(None);
-            }
-            for (mine, theirs) in mine.iter_mut().rev().zip(theirs.iter().rev()) {
-                if let Some(packed) = theirs {
-                    let mut figures = Figures::default();
-                    mine.iter().for_each(|mine| figures.merge_packed(mine));
-                    figures.merge_packed(packed);
-                    *mine = figures.pack();
-                }
-            }
-        }
+        self.minutes.merge(&other.minutes, MINUTES);
+        self.fives.merge(&other.fives, FIVES);
+        self.hours.merge(&other.hours, HOURS);
     }
 
     /// The bytes that it takes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        let tiers = [&self.minutes, &self.fives, &self.hours];
-        let slots = |slots: &VecDeque<Slot>| slots.iter().flatten().map(|slot| slot.heap_bytes()).sum::<usize>();
-        tiers.into_iter().map(|tier| tier.capacity() * size_of::<Slot>() + slots(tier)).sum()
+        [&self.minutes, &self.fives, &self.hours].into_iter().map(Tier::heap_bytes).sum()
     }
 
     /// Whether nothing is left of it.
     pub(super) fn is_empty(&self) -> bool {
-        [&self.minutes, &self.fives, &self.hours].into_iter().all(|tier| tier.iter().all(Option::is_none))
+        [&self.minutes, &self.fives, &self.hours].into_iter().all(Tier::is_empty)
     }
-}
-
-fn push(slots: &mut VecDeque<Slot>, slot: Slot, most: usize) {
-    slots.push_back(slot);
-    if slots.len() > most {
-        slots.pop_front();
-    }
-}
-
-/// The last `count` slots as one.
-fn together(slots: &VecDeque<Slot>, count: usize) -> Slot {
-    let mut last = slots.iter().rev().take(count).flatten();
-    let (first, second) = (last.next()?, last.next());
-    let Some(second) = second else { return Some(first.clone()) };
-    let mut figures = Figures::default();
-    [first, second].into_iter().chain(last).for_each(|packed| figures.merge_packed(packed));
-    figures.pack()
-}
-
-/// The slot that begins at `at`, if it is kept: the last one ends at the last multiple of `step` before `now`.
-fn slot(slots: &VecDeque<Slot>, step: u64, at: Minute, now: Minute) -> Option<&Slot> {
-    let back = usize::try_from(now / step - at / step).ok()?;
-    slots.len().checked_sub(back).filter(|_| back > 0).map(|index| &slots[index])
 }
 
 #[cfg(test)]

@@ -108,6 +108,19 @@ impl Engine {
         Ok((encoder, permit))
     }
 
+    /// Counts an answer that its client got whole, and coded here.
+    pub(super) fn compressed(
+        &self,
+        request: &Request,
+        coding: Coding,
+        content_type: Option<&[u8]>,
+        input: u64,
+        output: u64,
+    ) {
+        self.state.compression.stats.compressed(coding, content_type, input, output);
+        request.saved.add(input, output);
+    }
+
     /// A whole body coded at once.
     pub(super) fn code(&self, request: &Request, coding: Coding, body: &[u8]) -> Result<Bytes, Skip> {
         let (coded, spent) = whole(coding, Effort::Quick, &self.compression, body).map_err(|_| Skip::Failed)?;

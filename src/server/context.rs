@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -38,6 +38,8 @@ pub(super) struct Request {
     pub(super) accepted: Option<Accepted>,
     /// Coding for this request.
     pub(super) spent: Spent,
+    /// Body bytes that its client is not sent since they are coded.
+    pub(super) saved: Saved,
 }
 
 /// Time that adds up where a request is only looked at. A copy of a request begins with none.
@@ -60,6 +62,27 @@ impl Clone for Spent {
     }
 }
 
+/// Bytes that add up where a request is only looked at, and may be fewer than none. A copy of a request begins with none.
+#[derive(Debug, Default)]
+pub(super) struct Saved(AtomicI64);
+
+impl Saved {
+    /// So many became so many.
+    pub(super) fn add(&self, input: u64, output: u64) {
+        self.0.fetch_add(input.wrapping_sub(output).cast_signed(), Relaxed);
+    }
+
+    pub(super) fn so_far(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+}
+
+impl Clone for Saved {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
 /// What the configuration says of a request, and where it is counted.
 #[derive(Debug, Default)]
 pub(super) struct Rule {
@@ -73,7 +96,7 @@ impl Request {
     pub(super) fn new(mut head: RequestHead, peer: Peer, began: Instant, rule: Arc<Rule>) -> Self {
         let id = RequestId::of(&head);
         let accepted = rule.codes.then(|| Accepted::take(&mut head));
-        Self { head, peer, began, id, rule, accepted, spent: Spent::default() }
+        Self { head, peer, began, id, rule, accepted, spent: Spent::default(), saved: Saved::default() }
     }
 }
 

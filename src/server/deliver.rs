@@ -197,7 +197,7 @@ impl Engine {
     /// Counts a coded answer. One that did not get to its end says nothing about what was saved.
     fn count(&self, out: Outgoing<'_>, coding: Coding, input: Option<u64>, output: u64, passed: Passed) {
         if let (Passed::Whole, Some(input)) = (passed, input) {
-            self.state.compression.stats.compressed(coding, out.head.get("content-type"), input, output);
+            self.compressed(out.request, coding, out.head.get("content-type"), input, output);
         }
     }
 }

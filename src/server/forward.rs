@@ -344,8 +344,8 @@ impl ProxyHttp for Forward {
         end: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
-        if let Some(recoding) = &mut ctx.recoding {
-            *body = ctx.engine.recode_part(recoding, body.take(), end).map_err(|broken| broken.error())?;
+        if let (Some(request), Some(recoding)) = (&ctx.request, &mut ctx.recoding) {
+            *body = ctx.engine.recode_part(request, recoding, body.take(), end).map_err(|broken| broken.error())?;
         }
         Ok(None)
     }
@@ -357,9 +357,11 @@ impl ProxyHttp for Forward {
         _: &mut http::HeaderMap,
         ctx: &mut Context,
     ) -> Result<Option<Bytes>> {
-        match &mut ctx.recoding {
-            Some(recoding) => ctx.engine.recode_part(recoding, None, true).map_err(|broken| broken.error()),
-            None => Ok(None),
+        match (&ctx.request, &mut ctx.recoding) {
+            (Some(request), Some(recoding)) => {
+                ctx.engine.recode_part(request, recoding, None, true).map_err(|broken| broken.error())
+            }
+            _ => Ok(None),
         }
     }
 

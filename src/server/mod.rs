@@ -168,6 +168,7 @@ impl Engine {
     fn new(common: &Common, log: Option<Arc<AccessLog>>, settings: Settings, routes: Vec<Route>) -> Self {
         let Common { state, flights, verifier, coders, weakened, signature } = common.clone();
         state.observer.only_observe(settings.mode == Mode::Observe);
+        state.upstream.store(Arc::new(settings.upstream.to_string()));
         let compression = state.compression.settings();
         let cache_headers = state.cache_headers.load_full();
         coders.recoder.limit(compression.recode_cpu_percent);
@@ -311,6 +312,7 @@ impl Engine {
             upstream: served.upstream,
             compression: request.spent.so_far(),
             bytes,
+            saved: request.saved.so_far(),
             ending: match served {
                 // A tunnel lives as long as its users like: its duration says nothing about the app.
                 Served { open: true, .. } | Served { status: 101, .. } => Ending::Open,

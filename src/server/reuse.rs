@@ -93,7 +93,7 @@ impl Engine {
                     let (content_type, output) = (entry.head.get("content-type"), body.len() as u64);
                     let (status, passed) = whole(&head, added, body, reply).await;
                     if passed == Passed::Whole && !is_head {
-                        stats.compressed(coding, content_type, input, output);
+                        self.compressed(request, coding, content_type, input, output);
                     }
                     (status, passed)
                 }

@@ -90,7 +90,7 @@ async fn slow_endpoint_is_found_told_and_muted() {
     assert_eq!((&insights["findings"], &insights["muted"]), (&json!([]), &json!(1)), "{insights:#}");
     let (said, _, _) = advise(&sidecar, None).await;
     assert!(said.starts_with("There is nothing to advise, by 20 requests of "), "{said}");
-    assert!(said.ends_with("1 more by advice.mute left out.\n"), "{said}");
+    assert!(said.ends_with("1 more left out as muted.\n"), "{said}");
 }
 
 #[tokio::test]
@@ -157,4 +157,33 @@ async fn reloads_deployments_and_purges_are_marked() {
     let times: Vec<f64> = markers.iter().map(|marker| marker["at_seconds"].as_f64().unwrap()).collect();
     assert!(times.is_sorted_by(|newer, older| newer >= older), "{times:?}");
     assert_eq!(sidecar.logged("admin write").len(), 2, "{:?}", sidecar.log());
+}
+
+#[tokio::test]
+async fn what_is_muted_while_it_runs_is_not_advised_and_no_reason() {
+    let origin = Origin::new().otherwise(status(500)).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).config("[cache]\nuncacheable_ttl = \"0s\"").start().await;
+    for _ in 0..30 {
+        sidecar.get("/broken").await.assert_status(500);
+    }
+    counted(&sidecar, 30).await;
+    let mute = async |mute: bool| -> Value {
+        let wish = json!({"finding": "errors:GET /broken", "mute": mute}).to_string();
+        let post = post("/performance/profile/insights/mute", wish).header("Content-Type", "application/json");
+        let mut admin = Client::connect(sidecar.admin_addr()).await;
+        serde_json::from_str(&admin.send(post).await.assert_status(200).text()).unwrap()
+    };
+    assert_eq!(sidecar.admin_get(DASHBOARD).await["status"], "critical");
+    let muted = mute(true).await;
+    let dashboard = sidecar.admin_get(DASHBOARD).await;
+    assert_eq!(dashboard["status"], "healthy", "{dashboard:#}");
+    assert_eq!(dashboard["insights"]["muted_findings"][0]["by"], "admin", "{dashboard:#}");
+    assert!(advise(&sidecar, None).await.0.ends_with("1 more left out as muted.\n"));
+    assert_eq!(sidecar.logged("admin write").len(), 1, "{}", sidecar.log());
+    assert_eq!(mute(false).await["muted"], json!([]));
+    assert_eq!(sidecar.admin_get(DASHBOARD).await["status"], "critical");
+    // What it said to paste is taken up, and cannot be taken back here.
+    reload_with(&sidecar, muted["config"].as_str().unwrap(), 1.0).await;
+    let dashboard = sidecar.admin_get(DASHBOARD).await;
+    assert_eq!(dashboard["insights"]["muted_findings"][0]["by"], "config", "{dashboard:#}");
 }

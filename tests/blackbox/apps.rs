@@ -213,36 +213,55 @@ pub(crate) fn run(command: Command, job: &Value) -> impl Future<Output = Value> 
     })
 }
 
-/// A WebSocket of Node's `ws`; what is said and heard is described in `tests/apps/clients/socket.cjs`.
-pub(crate) struct Socket {
+/// A program of Node.js that is talked with: one JSON value a line, either way.
+pub(crate) struct Talk {
     said: ChildStdin,
     heard: Lines<AsyncBufReader<ChildStdout>>,
     _child: tokio::process::Child,
 }
 
-impl Socket {
-    /// Connects; the handshake must agree on this subprotocol, which may be empty.
-    pub(crate) async fn open(url: &str, protocol: &str) -> Self {
-        let mut command = AsyncCommand::from(node("clients", source("tests/apps/clients/socket.cjs")));
-        command.args([url, protocol]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+impl Talk {
+    pub(crate) fn with(command: Command) -> Self {
+        let mut command = AsyncCommand::from(command);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{error}: {command:?}"));
         let said = child.stdin.take().expect("a pipe was asked for");
         let heard = AsyncBufReader::new(child.stdout.take().expect("a pipe was asked for")).lines();
-        let mut socket = Self { said, heard, _child: child };
+        Self { said, heard, _child: child }
+    }
+
+    pub(crate) async fn say(&mut self, message: Value) {
+        let line = format!("{message}\n");
+        within("a program to take a message", self.said.write_all(line.as_bytes())).await.expect("it still runs");
+    }
+
+    /// What it says next, however long it takes.
+    pub(crate) async fn hear(&mut self) -> Value {
+        let line = self.heard.next_line().await.expect("its output is text").expect("a line before its end");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+}
+
+/// A WebSocket of Node's `ws`; what is said and heard is described in `tests/apps/clients/socket.cjs`.
+pub(crate) struct Socket(Talk);
+
+impl Socket {
+    /// Connects; the handshake must agree on this subprotocol, which may be empty.
+    pub(crate) async fn open(url: &str, protocol: &str) -> Self {
+        let mut command = node("clients", source("tests/apps/clients/socket.cjs"));
+        command.args([url, protocol]);
+        let mut socket = Self(Talk::with(command));
         assert_eq!(socket.hear().await, json!({ "open": protocol }), "{url}");
         socket
     }
 
     pub(crate) async fn say(&mut self, message: Value) {
-        let line = format!("{message}\n");
-        within("a WebSocket to take a message", self.said.write_all(line.as_bytes())).await.expect("it still runs");
+        self.0.say(message).await;
     }
 
     /// The next event.
     pub(crate) async fn hear(&mut self) -> Value {
-        let line = within("a WebSocket's next event", self.heard.next_line()).await.expect("its output is text");
-        let line = line.expect("an event before the WebSocket's end");
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+        within("a WebSocket's next event", self.0.hear()).await
     }
 
     /// Text, bytes and pings come back as they were sent, up to 1 MB of them.

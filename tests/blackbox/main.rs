@@ -15,6 +15,7 @@ mod clients;
 mod common;
 mod compression;
 mod compression_properties;
+mod dashboard;
 mod django;
 mod drain;
 mod explain;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     apps::Program,
-    common::{Client, Gate, Origin, Received, Request, Sidecar, get, noise, ok, post, raw, status, within},
+    common::{Client, Gate, Origin, Received, Request, Sidecar, get, head, noise, ok, post, raw, status, text, within},
 };
 
 const OVERVIEW: &str = "/performance/profile/overview";
@@ -479,4 +479,75 @@ async fn file_that_cannot_be_written_costs_no_more_than_the_figures() {
     assert_eq!(sidecar.wait().await.code(), Some(0));
     let warnings = sidecar.logged("the figures of the profiler could not be kept");
     assert!(warnings.len() == 1 && warnings[0].contains("WARN"), "{}", sidecar.log());
+}
+
+/// What browsers say.
+const BROWSER: &str = "gzip, deflate, br, zstd";
+
+#[tokio::test]
+async fn bytes_that_coding_saved_are_those_of_its_counters_step_by_step() {
+    let html = |bytes| ok(text(bytes)).header("Content-Type", "text/html");
+    let origin = Origin::new()
+        .route("/stored", html(5_000).header("Cache-Control", "max-age=60"))
+        .route("/own", html(5_000).header("Cache-Control", "no-store"))
+        .route("/long", html(600_000).header("Cache-Control", "max-age=60").chunked())
+        .route("/posted", html(5_000))
+        .route("/noise", html(0).part(noise(3_000)))
+        .route("/none", ok("").header("Content-Type", "text/html"))
+        .route("/packed", html(5_000).header("Content-Encoding", "x-packed"))
+        .start()
+        .await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    let mut asked = 0;
+    for coding in ["gzip", BROWSER, "identity"] {
+        for path in ["/stored", "/stored", "/own", "/long", "/long", "/noise", "/none", "/packed"] {
+            sidecar.send(get(path).header("Accept-Encoding", coding)).await.assert_status(200).assert_complete();
+            asked += 1;
+        }
+        sidecar.send(head("/stored").header("Accept-Encoding", coding)).await.assert_status(200);
+        sidecar.send(post("/posted", "body").header("Accept-Encoding", coding)).await.assert_status(200);
+        sidecar.h2c().await.send(get("/stored").header("Accept-Encoding", coding)).await.assert_status(200);
+        asked += 3;
+    }
+    counted(&sidecar, asked).await;
+    let compression = sidecar.admin_get("/performance/compression/stats").await;
+    let saved = compression["bytes_saved"].as_i64().unwrap();
+    // Of each coding, nine answers that were coded; the long ones alone come to this.
+    assert!(saved > 2 * 2 * 500_000, "{compression:#}");
+    for window in ["1m", "15m", "1h", "24h"] {
+        let series = sidecar.admin_get(&format!("/performance/profile/series?window={window}")).await;
+        let points = series["points"].as_array().unwrap();
+        let sum = |member: &str| points.iter().map(|point| point[member].as_i64().unwrap()).sum::<i64>();
+        assert_eq!((sum("requests"), sum("client_bytes_saved")), (asked as i64, saved), "{series:#}");
+        assert!(sum("upstream_bytes_saved") > 0, "{series:#}");
+    }
+    let of = async |path: &str| {
+        let series = sidecar.admin_get(&format!("/performance/profile/series?method=GET&endpoint={path}")).await;
+        let points = series["points"].as_array().unwrap();
+        points.iter().map(|point| point["client_bytes_saved"].as_i64().unwrap()).sum::<i64>()
+    };
+    assert!(of("/stored").await > 0 && of("/own").await > 0);
+    assert_eq!([of("/none").await, of("/packed").await], [0, 0]);
+}
+
+#[tokio::test]
+async fn series_go_on_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let origin = Origin::new().otherwise(ok("fine")).start().await;
+    let config = format!("[profile]\nsnapshot = {:?}", folder.path().join("profile"));
+    for asked in [3, 6] {
+        let mut sidecar = Sidecar::in_front_of(&origin).config(&config).start().await;
+        for _ in 0..3 {
+            sidecar.get("/page").await.assert_status(200);
+        }
+        counted(&sidecar, 3).await;
+        for path in ["series?window=24h", "series?window=1h", "series?window=24h&method=GET&endpoint=/page"] {
+            let series = sidecar.admin_get(&format!("/performance/profile/{path}")).await;
+            let points = series["points"].as_array().unwrap();
+            let requests: u64 = points.iter().map(|point| point["requests"].as_u64().unwrap()).sum();
+            assert_eq!(requests, asked, "{series:#}");
+        }
+        sidecar.terminate().await;
+        assert_eq!(sidecar.wait().await.code(), Some(0));
+    }
 }

@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use super::told::text;
 
 /// The name of a problem, its status, what it is for, and an example of its detail.
-pub(super) const PROBLEMS: [(&str, u16, &str, &str); 14] = [
+pub(super) const PROBLEMS: [(&str, u16, &str, &str); 15] = [
     (
         "BadRequest",
         400,
@@ -37,6 +37,12 @@ pub(super) const PROBLEMS: [(&str, u16, &str, &str); 14] = [
         "PATCH: expected one of the methods in Allow",
     ),
     ("RequestTimeout", 408, "The body took longer than 30 seconds.", "the body took too long to come"),
+    (
+        "Conflict",
+        409,
+        "What is there stands against it.",
+        "\"errors:POST /orders\" is muted by the configuration: expected \"errors\" to be taken out of advice.mute",
+    ),
     (
         "PreconditionFailed",
         412,

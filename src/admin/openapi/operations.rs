@@ -17,8 +17,10 @@ use crate::admin::{
     explain::Explanation,
     insights::Insights,
     markers::{MarkerView, Markers, NewMarker},
+    mute::{MutedView, Wish},
     profile::{By, Overview, Slowest},
     query_stats::{Queries, Received, Record, SEVERITIES},
+    series::Series,
     tasks::{NewTask, STATUSES, Tasks},
     view::{CacheStats, Cleared, Purged},
 };
@@ -246,6 +248,12 @@ fn figures() -> Vec<Told> {
             "p95",
         ))
         .json::<Slowest>(200, "The endpoints and requests.", example!("profile_slowest")),
+        get("/performance/profile/series", "profileSeries", "All endpoints together step by step, or one of them.")
+            .takes(window())
+            .takes(query("method", "Of the endpoint; only with `endpoint`.", words::method(), "GET"))
+            .takes(query("endpoint", "Its name, such as `/users/{id}`; only with `method`.", text(), "/users/{id}"))
+            .json::<Series>(200, "The steps.", example!("profile_series"))
+            .problems(&[404]),
         post(
             "/performance/profile/compare",
             "compare",
@@ -264,6 +272,15 @@ fn figures() -> Vec<Told> {
             "The findings.",
             example!("profile_insights"),
         ),
+        post(
+            "/performance/profile/insights/mute",
+            "muteInsight",
+            "Leaves a finding out of what is advised until the process ends, or takes that back.",
+        )
+        .takes_json("What is meant; at most 16 KiB.", Required::True, schema_of::<Wish>(), example!("mute.request"))
+        .with_request::<Wish>()
+        .json::<MutedView>(200, "What is muted now, and the lines that keep it so.", example!("mute"))
+        .problems(&[408, 409, 413, 503]),
     ]
 }
 
@@ -373,6 +390,7 @@ fn overview() -> Vec<Told> {
             "stream",
             "The dashboard once a second, as server-sent events. Counted when it begins.",
         )
+        .takes(window())
         .shown(
             200,
             "Events, each with the dashboard as its data, until the sidecar stops.",
@@ -387,5 +405,20 @@ fn overview() -> Vec<Told> {
             ObjectBuilder::new().schema_type(Type::Object),
             json!({"openapi": "3.1.0"}),
         ),
+        get("/", "page", "The dashboard for people. It asks for the token itself, where one is set.").shown(
+            200,
+            "A page.",
+            "text/html; charset=utf-8",
+            "<!doctype html>",
+        ),
+        get("/page/{file}", "pageFile", "What the dashboard consists of.")
+            .takes(in_path("file", "Its name.", text(), "main.js"))
+            .shown(
+                200,
+                "A script, a style or an image.",
+                "text/javascript; charset=utf-8",
+                "import { cache } from \"./cache.js\";",
+            )
+            .problems(&[404]),
     ]
 }

@@ -13,7 +13,7 @@ use utoipa::{
     },
 };
 
-use super::{Access, ENDPOINTS, Endpoint, common};
+use super::{ENDPOINTS, Endpoint, common};
 
 /// Schemas by name.
 pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
@@ -163,9 +163,12 @@ impl Told {
     pub(super) fn path_item(self, endpoint: &Endpoint) -> PathItem {
         let mut problems = vec![400, 405, 421, 431, 500];
         problems.extend(self.problems);
-        if endpoint.access != Access::Anyone {
+        if !endpoint.access.is_open() {
             // Guessing tokens has a limit, too.
-            problems.extend([401, 429]);
+            problems.push(401);
+        }
+        if !endpoint.access.is_open() || endpoint.limit.is_some() {
+            problems.push(429);
         }
         if !self.method.is_safe() {
             problems.push(403);
@@ -184,7 +187,7 @@ impl Told {
             operation =
                 operation.description(Some(format!("At most {most} a minute and client, counted as `{policy}`.")));
         }
-        if endpoint.access == Access::Anyone {
+        if endpoint.access.is_open() {
             operation = operation.securities(Some([]));
         }
         for (status, response) in self.responses {

@@ -94,6 +94,10 @@ pub(in crate::admin) fn bound() -> Object {
     ObjectBuilder::new().schema_type(types).enum_values(Some(names)).description(Some(what)).build()
 }
 
+pub(in crate::admin) fn mode_of_work() -> Object {
+    one_of(&["on", "observe"], |mode| mode, "What `mode` in the configuration says.")
+}
+
 pub(in crate::admin) fn window() -> Object {
     let names = Window::ALL.map(|(_, window)| window);
     one_of(&names, Window::name, "How far back the figures go.")
@@ -121,6 +125,15 @@ pub(in crate::admin) fn marker_kind() -> Object {
 pub(in crate::admin) fn finding_kind() -> Object {
     let kinds: Vec<&'static str> = advice::kinds().collect();
     one_of(&kinds, |kind| kind, "What it is about.")
+}
+
+/// Everything that can be muted.
+pub(in crate::admin) fn mutable() -> Object {
+    let kinds = advice::kinds().collect::<Vec<_>>().join("|");
+    let id = format!(r"^({kinds})(:[^\u0000-\u001f\u007f-\u009f]+)?$");
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(id));
+    let what = "The id of a finding, or a kind for all of that kind. It may not have control characters.";
+    text.min_length(Some(1)).max_length(Some(advice::Muted::LONGEST)).description(Some(what)).build()
 }
 
 pub(in crate::admin) fn severity() -> Object {

@@ -103,6 +103,7 @@ impl Engine {
     /// Codes or decodes a part of a body, the last one or what comes in place of it where `end`.
     pub(super) fn recode_part(
         &self,
+        request: &Request,
         recoding: &mut Recoding,
         part: Option<Bytes>,
         end: bool,
@@ -119,7 +120,8 @@ impl Engine {
                     stats.encoded(encode.coding, false, encode.encoder.cpu());
                 }
                 if end && coded.is_ok() {
-                    stats.compressed(encode.coding, encode.content_type.as_deref(), encode.input, encode.output);
+                    let Encode { coding, content_type, input, output, .. } = &*encode;
+                    self.compressed(request, *coding, content_type.as_deref(), *input, *output);
                 }
                 coded?
             }

@@ -28,6 +28,7 @@ pub(crate) struct Builder {
     server: String,
     admin: String,
     config: String,
+    admin_listen: SocketAddr,
     tls: bool,
 }
 
@@ -63,6 +64,12 @@ impl Builder {
     pub(crate) fn admin(mut self, toml: &str) -> Self {
         self.admin.push_str(toml);
         self.admin.push('\n');
+        self
+    }
+
+    /// The admin port at this address, such as that of a sidecar that was there before.
+    pub(crate) fn admin_on(mut self, address: SocketAddr) -> Self {
+        self.admin_listen = address;
         self
     }
 
@@ -124,8 +131,8 @@ impl Builder {
         };
         let config = format!(
             "{}[server]\nlisten = [\"127.0.0.1:0\"]\nupstream = {:?}\n{}\n{tls}\
-             [admin]\nlisten = \"127.0.0.1:0\"\n{}\n{}",
-            self.root, self.url, self.server, self.admin, self.config,
+             [admin]\nlisten = \"{}\"\n{}\n{}",
+            self.root, self.url, self.server, self.admin_listen, self.admin, self.config,
         );
         fs::write(path("proxy.toml"), &config).unwrap();
         (config, trust)
@@ -153,6 +160,7 @@ impl Sidecar {
             server: String::new(),
             admin: String::new(),
             config: String::new(),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: false,
         }
     }
