@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    sample::{Asked, Ending, Sample, TraceId},
+    sample::{Asked, Ending, Path, Sample, TraceId},
     window::{Minute, Span},
 };
 
@@ -37,7 +37,7 @@ pub struct SlowRequest {
     pub bytes: u64,
     /// The trace it belongs to.
     pub trace_id: Option<TraceId>,
-    /// The path itself.
+    /// The path itself; of a long one the beginning, and `/…`.
     pub path: Option<Box<str>>,
 }
 
@@ -116,7 +116,7 @@ impl SlowLog {
             cache: sample.result,
             bytes: sample.bytes,
             trace_id: sample.trace_id,
-            path: keep_path.then(|| String::from_utf8_lossy(sample.path.as_bytes()).into()),
+            path: keep_path.then(|| shown(&sample.path)),
         };
         if sample.duration >= slow {
             if self.recent.len() == RECENT {
@@ -163,6 +163,11 @@ impl SlowLog {
         let all = self.hours.iter_mut().flat_map(|(_, slowest)| slowest).chain(&mut self.recent);
         all.filter(|request| *request.endpoint == *from).for_each(|request| request.endpoint = to.clone());
     }
+}
+
+fn shown(path: &Path) -> Box<str> {
+    let rest = if path.is_cut() { "/…" } else { "" };
+    (String::from_utf8_lossy(path.as_bytes()) + rest).into()
 }
 
 #[cfg(test)]
@@ -221,9 +226,15 @@ mod tests {
 
     #[test]
     fn a_path_is_kept_only_where_it_is_asked_for() {
-        for (keep, expected) in [(false, None), (true, Some("/users/ada"))] {
+        let long = &*format!("/users/{}", "a".repeat(300));
+        for (path, keep, expected) in [
+            ("/users/ada", false, None),
+            ("/users/ada", true, Some("/users/ada")),
+            (long, true, Some("/users/…")),
+            ("/users\u{fffd}", true, Some("/users\u{fffd}")),
+        ] {
             let mut log = SlowLog::default();
-            log.offer(&Sample::of("/users/ada", SLOW), &"/users/{slug}".into(), 0, 0, SLOW, keep);
+            log.offer(&Sample::of(path, SLOW), &"/users/{slug}".into(), 0, 0, SLOW, keep);
             assert_eq!(log.within(all())[0].path.as_deref(), expected);
         }
     }

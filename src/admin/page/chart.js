@@ -6,7 +6,7 @@ import { clock, NONE } from "./format.js";
 
 const HEIGHT = 150;
 const MARGIN = { left: 58, right: 12, top: 14, bottom: 22 };
-/** A step that has only begun says little: one that has lasted for less than this share of a step is not drawn. */
+/** The last step has only begun: while it has lasted for less than this share of a step, it is not drawn. */
 const BEGUN = 0.2;
 
 /** Whole numbers of these make ticks that are easy to read. */
@@ -95,7 +95,7 @@ export class Chart {
     const { points, lines, step_seconds } = this.data;
     const last = points.at(-1);
     const [from, to] = [points[0].at_seconds, Math.max(last.at_seconds + last.lasts_seconds, points[0].at_seconds + step_seconds)];
-    const drawn = points.filter((point) => point.lasts_seconds >= step_seconds * BEGUN || points.length === 1);
+    const drawn = last.lasts_seconds < step_seconds * BEGUN && points.length > 1 ? points.slice(0, -1) : points;
     const values = drawn.flatMap((point) => lines.map((line) => line.of(point))).filter((value) => value !== null);
     const up = upwards(values, this.data);
     const [width, height] = [this.width - MARGIN.left - MARGIN.right, HEIGHT - MARGIN.top - MARGIN.bottom];

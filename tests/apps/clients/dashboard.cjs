@@ -212,9 +212,9 @@ const scenarios = {
         assert.deepEqual(known, [...known].sort((a, b) => (order === "ascending" ? a - b : b - a)), `${title} ${order}`);
       }
     }
-    await page.getByLabel("Filter").fill("PROD");
+    await page.getByLabel("Filter", { exact: true }).fill("PROD");
     await until("the filter", async () => (await names(page)).every((name) => name.includes("/products")) && (await names(page)).length === 2);
-    await page.getByLabel("Method").selectOption("GET");
+    await page.getByLabel("Method", { exact: true }).selectOption("GET");
     await page.getByRole("button", { name: "15m", exact: true }).click();
     await until("the window", () => page.url().includes("window=15m"));
     const [address, shown] = [page.url(), await until("rows", async () => (await names(page)).length > 0 && names(page))];
@@ -223,12 +223,12 @@ const scenarios = {
 
     const again = await open(browser, job, { path: address.slice(job.base.length + 1) });
     await until("the same place", async () => JSON.stringify(await names(again)) === JSON.stringify(shown));
-    assert.equal(await again.getByLabel("Filter").inputValue(), "PROD");
+    assert.equal(await again.getByLabel("Filter", { exact: true }).inputValue(), "PROD");
     assert.equal(await again.getByRole("button", { name: "15m", exact: true }).getAttribute("aria-pressed"), "true");
-    await again.getByLabel("Filter").fill("nothing is called that");
+    await again.getByLabel("Filter", { exact: true }).fill("nothing is called that");
     await again.getByText("No endpoint is called that.").waitFor();
 
-    await again.getByLabel("Filter").fill("");
+    await again.getByLabel("Filter", { exact: true }).fill("");
     await again.getByRole("button", { name: "GET /products/{id}" }).click();
     const dialog = again.getByRole("dialog");
     await dialog.getByRole("heading", { name: "GET /products/{id}" }).waitFor();
@@ -258,9 +258,10 @@ const scenarios = {
     await page.getByRole("button", { name: "Explain" }).click();
     await page.getByText("A hit").waitFor();
     assert.match(await page.locator("#cache .answer").first().innerText(), /Cache-Status: pacecar; hit/);
-    await page.getByLabel("Header fields").fill("Cookie: session=1\n\n Authorization: x ");
+    await page.getByLabel("URL", { exact: true }).fill("/never-asked");
+    await page.getByLabel("Header fields").fill(`Host: ${job.front}\n\n Cookie: session=1 `);
     await page.getByRole("button", { name: "Explain" }).click();
-    await page.getByText("The cache would take no part").or(page.getByText("A miss")).first().waitFor();
+    await page.getByText("A miss").waitFor();
     expected.push(/400/);
     await page.getByLabel("URL", { exact: true }).fill("ftp://x");
     await page.getByRole("button", { name: "Explain" }).click();
@@ -309,8 +310,10 @@ const scenarios = {
     const cards = page.locator("#findings article");
     await until("the cards", async () => (await cards.count()) === findings.length);
     for (const [index, finding] of findings.entries()) {
-      const text = await cards.nth(index).innerText();
-      for (const part of [finding.title, finding.because, finding.do.sentence ?? ""]) assert.ok(text.includes(part), `${part} in ${text}`);
+      // Time goes on, and with it the figures.
+      const words = (text) => text.replace(/[\d.,]+/g, "#");
+      const text = words(await cards.nth(index).innerText());
+      for (const part of [finding.title, finding.because, finding.do.sentence ?? ""]) assert.ok(text.includes(words(part)), `${part} in ${text}`);
     }
     const config = findings.find((finding) => finding.do.config);
     assert.ok(config, "one has lines to paste");
@@ -411,7 +414,7 @@ const scenarios = {
       await page.getByRole("button", { name: "Explain" }).click();
       await page.locator("#cache .answer").filter({ hasText: `tags ${markup}` }).waitFor();
       expected.push(/400/);
-      await page.getByLabel("URL", { exact: true }).fill(markup);
+      await page.getByLabel("Header fields").fill(markup);
       await page.getByRole("button", { name: "Explain" }).click();
       await page.locator("#cache .error").filter({ hasText: markup }).waitFor();
       await page.getByText("Requests per second as a table").click();
