@@ -2,7 +2,7 @@
 //! were too many. Plain atomics, read by the admin port.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -299,6 +299,10 @@ pub struct Traffic {
     pub upstream_responses: Counter,
     /// Failures of the origin, in the order of [`UpstreamFailure::ALL`].
     upstream_failures: [Counter; UpstreamFailure::ALL.len()],
+    /// Failures since the last response.
+    failing: AtomicU64,
+    /// The last failure, by its place in [`UpstreamFailure::ALL`].
+    last_failure: AtomicUsize,
     /// Lines of the access log that were dropped or could not be written.
     pub access_log_dropped: std::sync::Arc<Counter>,
     /// Tasks that panicked; each lost one connection and nothing else.
@@ -317,9 +321,28 @@ impl Traffic {
         REFUSED_STATUSES.iter().zip(&self.refused).map(|(status, count)| (*status, count.value()))
     }
 
+    /// Counts a final response of the origin.
+    pub fn upstream_answered(&self) {
+        self.upstream_responses.add();
+        // Most often it is that already, and what is only read stays in the caches of all cores.
+        if self.failing.load(Relaxed) > 0 {
+            self.failing.store(0, Relaxed);
+        }
+    }
+
     /// Counts a failure of the origin, or that it was spared a request.
     pub fn upstream_failed(&self, failure: UpstreamFailure) {
         self.upstream_failures[failure as usize].add();
+        if !failure.is_refusal() {
+            self.last_failure.store(failure as usize, Relaxed);
+            self.failing.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How often the origin has failed since its last response, and how the last time; `None` where it has not.
+    pub fn upstream_failing(&self) -> Option<(u64, UpstreamFailure)> {
+        let times = self.failing.load(Relaxed);
+        (times > 0).then(|| (times, UpstreamFailure::ALL[self.last_failure.load(Relaxed)]))
     }
 
     /// Failures of the origin so far, by reason.
@@ -364,6 +387,19 @@ mod tests {
         let found = waits.distribution();
         assert_eq!((found.below[0], found.below[7], found.below[8]), ((0.005, 1), (0.5, 1), (0.75, 2)));
         assert_eq!((found.below[13], found.count, found.sum), ((10.0, 2), 3, 11.755));
+    }
+
+    #[test]
+    fn an_origin_fails_until_it_answers() {
+        let traffic = Traffic::default();
+        traffic.upstream_failed(UpstreamFailure::QueueFull);
+        assert_eq!(traffic.upstream_failing(), None, "it was not asked");
+        traffic.upstream_failed(UpstreamFailure::Connect);
+        traffic.upstream_failed(UpstreamFailure::Closed);
+        assert_eq!(traffic.upstream_failing(), Some((2, UpstreamFailure::Closed)));
+        traffic.upstream_answered();
+        assert_eq!((traffic.upstream_failing(), traffic.upstream_responses.value()), (None, 1));
+        assert_eq!(traffic.upstream_failures().map(|(_, times)| times).sum::<u64>(), 2);
     }
 
     proptest! {

@@ -22,6 +22,7 @@ use crate::{
     advice::{Finding, Severity},
     profile::Window,
     state,
+    traffic::UpstreamFailure,
 };
 
 /// Findings that are reasons at most: the others stand in `insights`.
@@ -89,6 +90,8 @@ struct App {
     responses: u64,
     /// How often no answer could be had from it since the start.
     failures: u64,
+    /// How often of late: since its last response.
+    failures_in_a_row: u64,
 }
 
 impl TrafficView {
@@ -102,6 +105,7 @@ impl TrafficView {
                 queued: traffic.upstream_queued.value(),
                 responses: traffic.upstream_responses.value(),
                 failures: traffic.upstream_failures().map(|(_, count)| count).sum(),
+                failures_in_a_row: traffic.upstream_failing().map_or(0, |(times, _)| times),
             },
         }
     }
@@ -129,9 +133,14 @@ struct Reason {
     finding: Option<String>,
 }
 
+/// Failures in a row from which on the app is said not to answer: fewer may be one broken connection each.
+const NOT_ANSWERING: u64 = 5;
+
 /// What the status is judged by, besides findings.
 #[derive(Clone, Copy, Debug, Default)]
 struct Signs {
+    /// Failures of the app since its last response, and the last of them.
+    failing: Option<(u64, UpstreamFailure)>,
     draining: bool,
     last_reload_refused: bool,
 }
@@ -141,7 +150,9 @@ impl Dashboard {
     pub(super) fn of(state: &state::State, window: Window) -> Self {
         let now = Instant::now().into_std();
         let (insights, findings) = Insights::of(state);
-        let signs = Signs { draining: state.draining.begun(), last_reload_refused: !state.reloads.last_succeeded() };
+        let failing = state.traffic.upstream_failing();
+        let signs =
+            Signs { failing, draining: state.draining.begun(), last_reload_refused: !state.reloads.last_succeeded() };
         let reasons = reasons(&findings, signs);
         let snapshot = state.profiler.snapshot(window, now);
         let ledger = Ledger::of(&snapshot, &state.cache.snapshot(), &state.compression.stats.snapshot(), cpu_seconds());
@@ -174,7 +185,9 @@ pub(super) async fn dashboard(State(state): Shared, uri: Uri) -> Result<Json<Das
 }
 
 /// What is not well, the gravest first. Findings are that already, and whether figures are well is judged there alone.
-fn reasons(findings: &[Finding], Signs { draining, last_reload_refused }: Signs) -> Vec<Reason> {
+///
+/// That the app does not answer comes before everything: most of the other reasons follow from it.
+fn reasons(findings: &[Finding], Signs { failing, draining, last_reload_refused }: Signs) -> Vec<Reason> {
     let of_finding = |finding: &Finding| {
         let status = match finding.severity {
             Severity::Critical => Health::Critical,
@@ -183,7 +196,16 @@ fn reasons(findings: &[Finding], Signs { draining, last_reload_refused }: Signs)
         };
         Some(Reason { status, detail: finding.title.clone(), finding: Some(finding.id()) })
     };
-    let mut reasons: Vec<Reason> = findings.iter().filter_map(of_finding).take(MOST_FINDINGS).collect();
+    let not_answering = failing.filter(|(times, _)| *times >= NOT_ANSWERING).map(|(times, last)| Reason {
+        status: Health::Critical,
+        detail: format!(
+            "the app does not answer: {times} requests to it have failed in a row, the last by \"{}\"",
+            last.name()
+        ),
+        finding: None,
+    });
+    let found = findings.iter().filter_map(of_finding).take(MOST_FINDINGS);
+    let mut reasons: Vec<Reason> = not_answering.into_iter().chain(found).collect();
     let mut warn =
         |detail: &str| reasons.push(Reason { status: Health::Warning, detail: detail.into(), finding: None });
     if last_reload_refused {
@@ -232,11 +254,17 @@ mod tests {
             (&[Info, Info], well, &[]),
             (&[Warning, Info], well, &[Health::Warning]),
             (&[Critical, Warning], well, &[Health::Critical, Health::Warning]),
+            (&[], Signs { failing: Some((4, UpstreamFailure::Connect)), ..well }, &[]),
+            (
+                &[Warning],
+                Signs { failing: Some((5, UpstreamFailure::Connect)), ..well },
+                &[Health::Critical, Health::Warning],
+            ),
             (&[], Signs { draining, ..well }, &[Health::Warning]),
             (&[], Signs { last_reload_refused, ..well }, &[Health::Warning]),
             (
                 &[Critical],
-                Signs { draining, last_reload_refused },
+                Signs { draining, last_reload_refused, ..well },
                 &[Health::Critical, Health::Warning, Health::Warning],
             ),
             (&[Critical; 30], well, &[Health::Critical; 10]),
@@ -255,6 +283,14 @@ mod tests {
         let (reason, finding) = (&dashboard["reasons"][0], &dashboard["insights"]["findings"][0]);
         assert_eq!((&reason["finding"], &reason["detail"]), (&finding["id"], &finding["title"]), "{dashboard:#}");
         assert_eq!(finding["id"], "errors:POST /orders");
+    }
+
+    #[test]
+    fn an_app_that_does_not_answer_is_the_first_reason() {
+        let signs = Signs { failing: Some((7, UpstreamFailure::ConnectTimeout)), ..Signs::default() };
+        let first = &reasons(&[finding(Severity::Critical)], signs)[0];
+        let said = "the app does not answer: 7 requests to it have failed in a row, the last by \"connect-timeout\"";
+        assert_eq!((&*first.detail, &first.finding), (said, &None));
     }
 
     #[tokio::test(start_paused = true)]

@@ -105,7 +105,7 @@ impl Engine {
         loop {
             match heard {
                 Ok(Heard::Final(exchange)) => {
-                    self.state.traffic.upstream_responses.add();
+                    self.state.traffic.upstream_answered();
                     return Some(Ok(exchange));
                 }
                 Ok(Heard::Interim(head, awaiting)) => {

@@ -112,7 +112,7 @@ impl Fill {
     async fn exchange(&mut self, asked: &RequestHeader) -> Option<Exchange> {
         match self.fetch(asked).await? {
             Ok(exchange) => {
-                self.engine.state.traffic.upstream_responses.add();
+                self.engine.state.traffic.upstream_answered();
                 Some(exchange)
             }
             Err(why) => {

@@ -305,7 +305,7 @@ impl ProxyHttp for Forward {
         if response.status.is_informational() {
             return Ok(());
         }
-        ctx.engine.state.traffic.upstream_responses.add();
+        ctx.engine.state.traffic.upstream_answered();
         (ctx.asked.first_byte, ctx.heard) = (ctx.sent.map_or(Duration::ZERO, |sent| sent.elapsed()), true);
         if ends == Ends::ByConnection {
             // What it names there is no coding. pingora has framed what names nothing in chunks already.

@@ -143,7 +143,7 @@ impl Verification {
                 Err(_) => return Verified::Failed,
             }
         };
-        engine.state.traffic.upstream_responses.add();
+        engine.state.traffic.upstream_answered();
         let result = match of_head(&self.entry.head, &exchange.head) {
             Some(result) => result,
             None => compare(&self.entry.body, &mut exchange).await,

@@ -117,6 +117,27 @@ async fn errors_of_now_make_the_status_critical() {
 }
 
 #[tokio::test]
+async fn app_that_does_not_answer_is_the_first_reason_until_it_does() {
+    let origin = Origin::new().otherwise(ok("fine")).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    sidecar.get("/").await.assert_status(200);
+    origin.stop().await;
+    for _ in 0..5 {
+        // Each of its own: a failed fetch is the answer for a second to whoever asks for the same.
+        sidecar.send(post("/", "")).await.assert_status(502);
+    }
+    let dashboard = sidecar.admin_get(DASHBOARD).await;
+    let first = &dashboard["reasons"][0];
+    let said = "the app does not answer: 5 requests to it have failed in a row, the last by \"connect\"";
+    assert_eq!((&dashboard["status"], &first["detail"]), (&json!("critical"), &json!(said)), "{dashboard:#}");
+    origin.restart().await;
+    sidecar.send(post("/", "")).await.assert_status(200);
+    let dashboard = sidecar.admin_get(DASHBOARD).await;
+    assert_eq!(dashboard["traffic"]["app"]["failures_in_a_row"], 0);
+    assert!(dashboard["reasons"].as_array().unwrap().iter().all(|reason| reason["detail"] != said), "{dashboard:#}");
+}
+
+#[tokio::test]
 async fn who_has_no_token_is_told_in_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {

@@ -58,7 +58,8 @@ export function path({ dashboard: { last_minute: now, traffic, pacecar, overview
       h("code", {}, traffic.app.upstream),
       `${count(traffic.app.in_flight)} in flight${traffic.app.queued > 0 ? `, ${count(traffic.app.queued)} waiting` : ""}`,
       serves === null ? null : `serves ${count(serves)} at once`,
-      traffic.app.failures > 0 ? h("span", { class: "bad" }, plural(traffic.app.failures, "failure")) : null,
+      traffic.app.failures_in_a_row > 0 ? h("span", { class: "bad" }, `${plural(traffic.app.failures_in_a_row, "failure")} in a row`)
+        : traffic.app.failures > 0 ? `${plural(traffic.app.failures, "failure")} since the start` : null,
     ]));
 }
 
