@@ -10,6 +10,7 @@
 //! - [`compress`]: content codings: which one a client gets, and the encoders; [`cache_headers`]: what clients are told
 //!   about keeping an answer.
 //! - [`profile`]: one sample per request, merged into percentiles per endpoint.
+//! - [`query`]: the app's database queries: which there are, for which requests, and what is wrong with them.
 //! - [`observe`]: what a cache would have answered, saved and got wrong.
 //! - [`advice`]: what should be done, by which numbers: pure rules over snapshots of all these.
 //! - [`rings`]: how what a request tells gets from its thread to where it is counted, without a lock.
@@ -46,6 +47,7 @@ pub mod demo;
 pub mod header;
 pub mod observe;
 pub mod profile;
+pub mod query;
 pub mod rings;
 pub mod route;
 pub mod server;

@@ -1,0 +1,158 @@
+//! The one place where queries of all sources come together.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use foldhash::fast::RandomState;
+
+use super::{
+    book::New,
+    event::{QueryEvent, Request, Source},
+    fingerprint::{Fingerprint, Key, Print, fingerprint},
+    otlp::{Decoded, Span},
+    record::Record,
+    settings::Settings,
+    snapshot::{Snapshot, Sources},
+    state::State,
+    unit::Executed,
+};
+use crate::rings::Rings;
+
+/// Requests that wait in a thread's ring, and after how many of them all rings are emptied.
+const RING: usize = 512;
+const BATCH: usize = 64;
+/// Spans that are taken at once, so that nobody waits long.
+const AT_ONCE: usize = 512;
+/// New queries that are looked at at once. Nobody has more, but who puts values where nobody expects them.
+const MOST_NEW: usize = 256;
+
+/// Sees what the app asks its database, from whatever source, joined to the requests that it was asked for.
+///
+/// [`Self::request`] is for the way of a request: it puts a few words into a ring of its thread. Everything else is for
+/// those who have time, on a thread where nobody waits: a batch of spans takes some microseconds for each.
+#[derive(Debug)]
+pub struct Observer {
+    rings: Rings<(Request, Instant), State>,
+    key: Key,
+}
+
+impl Observer {
+    /// One that knows nothing yet.
+    pub fn new(settings: Settings, now: Instant) -> Self {
+        Self { rings: Rings::new(RING, BATCH, State::new(settings, now)), key: Key::default() }
+    }
+
+    /// Takes up other settings; what is known stays.
+    pub fn set(&self, settings: Settings) {
+        self.rings.sink().settings = settings;
+    }
+
+    /// Takes a request that the app answered; what came from the cache is none. Short, never awaits.
+    pub fn request(&self, request: Request, ended: Instant) {
+        self.rings.put((request, ended));
+    }
+
+    /// Takes the spans of a body.
+    pub fn spans(&self, decoded: &Decoded<'_>, now: Instant) {
+        self.rings.sink().sources.rejected += decoded.rejected;
+        for spans in decoded.spans.chunks(AT_ONCE) {
+            let queries: Vec<Option<(QueryEvent<'_>, Print<'_>)>> = spans.iter().map(|span| self.print(span)).collect();
+            let new = self.new_queries(queries.iter().flatten());
+            let mut state = self.rings.settled();
+            for (span, query) in spans.iter().zip(&queries) {
+                state.sources.spans += 1;
+                match query {
+                    Some((event, print)) => {
+                        state.query(event, print, self.executed(event, print), new.get(&print.id), now)
+                    }
+                    None => state.span(span, now),
+                }
+            }
+        }
+    }
+
+    /// Takes records that the app posted.
+    pub fn records(&self, records: &[Record], now: Instant) {
+        for records in records.chunks(AT_ONCE) {
+            let queries: Vec<(QueryEvent<'_>, Print<'_>)> = records
+                .iter()
+                .map(|record| {
+                    let mut event = QueryEvent::of_record(record);
+                    let print = fingerprint(event.text, event.dialect, &self.key);
+                    if let (None, Some((trace, span))) = (event.trace, print.comment.trace()) {
+                        (event.trace, event.parent) = (Some(trace), Some(span));
+                    }
+                    (event, print)
+                })
+                .collect();
+            let new = self.new_queries(queries.iter());
+            let mut state = self.rings.settled();
+            for (event, print) in &queries {
+                state.query(event, print, self.executed(event, print), new.get(&print.id), now);
+            }
+        }
+    }
+
+    fn print<'a>(&self, span: &'a Span<'_>) -> Option<(QueryEvent<'a>, Print<'a>)> {
+        let event = QueryEvent::of_span(span)?;
+        let print = fingerprint(event.text, event.dialect, &self.key);
+        Some((event, print))
+    }
+
+    /// What queries are that are not known yet, found out while nobody waits for the tables.
+    fn new_queries<'a, 'b: 'a>(
+        &self,
+        queries: impl Iterator<Item = &'a (QueryEvent<'b>, Print<'b>)>,
+    ) -> HashMap<Fingerprint, New, RandomState> {
+        let mut seen: HashSet<Fingerprint, RandomState> = HashSet::default();
+        let mut new: Vec<(&QueryEvent<'_>, Fingerprint)> = Vec::new();
+        {
+            let state = self.rings.sink();
+            for (event, print) in queries {
+                if seen.insert(print.id) && !state.book.is_known(print.id) && new.len() < MOST_NEW {
+                    new.push((event, print.id));
+                }
+            }
+        }
+        new.into_iter().map(|(event, id)| (id, New::of(event))).collect()
+    }
+
+    fn executed(&self, event: &QueryEvent<'_>, print: &Print<'_>) -> Executed {
+        let start = event.start.unwrap_or(0);
+        let took = u64::try_from(event.took.as_nanos()).unwrap_or(u64::MAX);
+        let sent = event.sent.map(|sent| self.key.hash([&sent.to_le_bytes()[..]]));
+        Executed {
+            values: sent.map_or(print.values, |sent| print.values.with_sent(sent)),
+            is_batch: event.is_batch,
+            is_error: event.is_error,
+            start,
+            end: start.saturating_add(took),
+            ..Executed::of(print)
+        }
+    }
+
+    /// Looks at traces that nothing more is expected of, and forgets what is too long ago. To be called every few
+    /// seconds.
+    pub fn turn(&self, now: Instant) {
+        self.rings.settled().turn(now);
+    }
+
+    /// What is known of the last time of this length, a minute to 24 hours.
+    pub fn snapshot(&self, window: Duration, now: Instant) -> Snapshot {
+        let mut state = self.rings.settled();
+        state.turn(now);
+        state.snapshot(window, now)
+    }
+
+    /// What sources handed in since the start.
+    pub fn sources(&self) -> Sources {
+        self.rings.sink().sources
+    }
+
+    /// Queries that were counted since the start, in the order of [`Source::ALL`].
+    pub fn counted(&self) -> [u64; Source::ALL.len()] {
+        self.rings.sink().sources.queries
+    }
+}
