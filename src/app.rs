@@ -31,6 +31,7 @@ use crate::{
     },
     observe::Observer,
     profile::{Kept, Profiler},
+    query,
     server::{self, Front, Running},
     state::{Draining, Reloads, State},
     traffic::{Ratelimited, Traffic},
@@ -106,6 +107,7 @@ fn build(config: &Config) -> Arc<State> {
         routes: ArcSwap::from_pointee(config.routes.clone()),
         observer: Observer::new(fastrand::u64(..), started),
         profiler: Profiler::new(config.profile.clone(), started, wall),
+        queries: query::Observer::new(config.query.clone(), started),
         advice: ArcSwap::from_pointee(config.advice.clone()),
         muted: Muted::default(),
         markers,
@@ -136,6 +138,7 @@ async fn settle_profiler(state: Arc<State>, snapshot: Option<PathBuf>) {
     loop {
         let now = rounds.tick().await;
         state.profiler.settle(now.into_std());
+        state.queries.turn(now.into_std());
         state.cache.simulation.settle(now.into_std());
         state.counted.note(now.into_std(), || (state.cache.snapshot(), state.compression.stats.snapshot()));
         if let Some(file) = snapshot.clone().filter(|_| now - kept >= PROFILER_KEEP) {
@@ -212,6 +215,7 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     };
     let (admin_address, admin) = bind(config.admin.listen)?;
     let (probe_address, probes) = config.admin.probe_listen.map(bind).transpose()?.unzip();
+    let (otlp_address, otlp) = config.otlp.as_ref().map(|otlp| bind(otlp.listen)).transpose()?.unzip();
     let urls: Vec<String> = front.urls().collect();
 
     tokio::spawn(sweep(state.clone()));
@@ -219,11 +223,15 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     let front = front.serve(state.clone(), config.routes.clone(), stop)?;
     let guard = Arc::new(admin::Guard::new(config.admin.clone()));
     let (stop_admin, mut admin_stopped) = watch::channel(());
-    let mut probes_stopped = admin_stopped.clone();
+    let (mut probes_stopped, mut otlp_stopped) = (admin_stopped.clone(), admin_stopped.clone());
     let mut answering = JoinSet::new();
     answering.spawn(admin::serve(admin, state.clone(), guard.clone(), async move { admin_stopped.changed().await }));
     if let Some(probes) = probes {
         answering.spawn(admin::serve_probes(probes, state.clone(), async move { probes_stopped.changed().await }));
+    }
+    if let (Some(otlp), Some(settings)) = (otlp, config.otlp.clone()) {
+        let stopped = async move { otlp_stopped.changed().await };
+        answering.spawn(admin::serve_otlp(otlp, state.clone(), settings, stopped));
     }
     tokio::spawn(sweep_keyed(state.clone()));
     tokio::spawn(settle_profiler(state.clone(), config.profile_snapshot.clone()));
@@ -233,6 +241,9 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     announce(format_args!("admin on http://{admin_address}"));
     if let Some(address) = probe_address {
         announce(format_args!("probes on http://{address}"));
+    }
+    if let Some(address) = otlp_address {
+        announce(format_args!("spans on http://{address}"));
     }
     announce(format_args!("ready"));
     let mut reloader = Reloader { state: state.clone(), guard, front, running: config, sources };
@@ -342,6 +353,7 @@ impl Reloader {
         self.guard.reload(wanted.admin.clone());
         self.state.cache.reload(wanted.cache.clone());
         self.state.profiler.reload(&wanted.profile);
+        self.state.queries.set(wanted.query.clone());
         self.state.advice.store(Arc::new(wanted.advice.clone()));
         if anew {
             self.state.count_anew(std::time::Instant::now());

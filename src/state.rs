@@ -15,6 +15,7 @@ use crate::{
     compress::Compression,
     observe::Observer,
     profile::Profiler,
+    query,
     route::Route,
     traffic::{Counter, Ratelimited, Traffic},
 };
@@ -38,6 +39,8 @@ pub struct State {
     pub observer: Observer,
     /// Timings per endpoint.
     pub profiler: Profiler,
+    /// What the app asks its database.
+    pub queries: query::Observer,
     /// What is not to be advised.
     pub advice: ArcSwap<advice::Settings>,
     /// What is not to be advised until the process ends.

@@ -170,7 +170,7 @@ fn flags_environment_and_file_are_refused_together() {
              --upstream \"fcgi://app\": expected a URL such as \"http://127.0.0.1:3000\": \
              http://, https://, h2c:// and unix: are spoken, not fcgi://\n\
              proxy.toml:1: colour: unknown key; the file takes mode, server, admin, cache, compression, cache_headers, route, \
-             profile, advice, tasks\n",
+             profile, query, advice, tasks\n",
     );
 }
 

@@ -37,8 +37,11 @@ pub(super) async fn slowest(State(state): Shared, uri: Uri) -> Result<Json<Slowe
     let read = || Ok((parameters.window()?, parameters.page()?, parameters.by()?));
     let (window, page, by) = read().map_err(|detail| bad_request(&uri, detail))?;
     let slowest = move || {
-        let (snapshot, courses) = state.profiler.snapshot_with_courses(window, Instant::now().into_std());
-        Slowest::new(&snapshot, &courses, page, by)
+        let now = Instant::now().into_std();
+        let (snapshot, courses) = state.profiler.snapshot_with_courses(window, now);
+        let mut queries = state.queries.snapshot(window.length(), now);
+        queries.rename(|name| state.profiler.name_by_now(name));
+        Slowest::new(&snapshot, &courses, &queries, page, by)
     };
     Ok(Json(apart(slowest).await))
 }

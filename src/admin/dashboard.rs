@@ -14,7 +14,7 @@ use super::{
     openapi::words,
     problem::Problem,
     profile::{Overview, seconds},
-    query_stats::Queries,
+    query_stats::{Wanted, view::Queries},
     tasks::Tasks,
     view::CacheStats,
 };
@@ -171,7 +171,7 @@ impl Dashboard {
             cache: CacheStats::of(state, now),
             compression: (&state.compression.stats.snapshot()).into(),
             insights,
-            queries: Queries::default(),
+            queries: Queries::of(state, &Wanted::default(), now),
             tasks: Tasks::default(),
             ledger,
         }

@@ -31,6 +31,7 @@ use crate::{
     header::coding::Coding,
     observe::Observer,
     profile::{self, Asked, CacheUse, Ending, Path, Profiler, Sample},
+    query,
     state::{Draining, Reloads, State},
     traffic::{Ratelimited, Traffic},
 };
@@ -59,6 +60,7 @@ pub(super) fn state_with(keyed: keyed::Settings) -> Arc<State> {
         routes: Default::default(),
         observer: Observer::new(1, started()),
         profiler: Profiler::new(profile::Settings::default(), started(), SystemTime::UNIX_EPOCH + STARTED),
+        queries: query::Observer::new(query::Settings::default(), started()),
         advice: Default::default(),
         muted: Default::default(),
         markers: Markers::default(),

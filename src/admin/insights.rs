@@ -1,6 +1,9 @@
 //! What the figures say that should be done: `GET /performance/profile/insights`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use axum::{Json, extract::State, http::Uri};
 use serde::Serialize;
@@ -14,10 +17,13 @@ use super::{
     profile::seconds,
 };
 use crate::{
-    advice::{self, Change, Endpoint, Facts, Figure, Finding, MOST_FINDINGS, Remedy, muting},
+    advice::{self, Change, Endpoint, Facts, Figure, Finding, MOST_FINDINGS, QueriesPerRequest, Remedy, muting},
     profile::Window,
-    state,
+    query, state,
 };
+
+/// What findings about queries are told from.
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What should be done.
 #[derive(Debug, Serialize, ToSchema)]
@@ -170,6 +176,8 @@ pub(super) async fn insights(State(state): Shared, uri: Uri) -> Result<Json<Insi
 /// What the rules look at, as it is now.
 fn facts(state: &state::State) -> Facts {
     let now = Instant::now().into_std();
+    let mut queries = state.queries.snapshot(HOUR, now);
+    queries.rename(|name| state.profiler.name_by_now(name));
     let recently = state.counted.recently(now, state.cache.snapshot(), state.compression.stats.snapshot());
     Facts {
         uptime: now.saturating_duration_since(state.started),
@@ -185,9 +193,28 @@ fn facts(state: &state::State) -> Facts {
         sizing: state.cache.simulation.sizing(now),
         achievable_hit_rate_percent: None,
         changes: changes(state, now),
-        queries: Vec::new(),
+        queries: queries.endpoints.iter().map(per_request).collect(),
+        query_texts: texts(&queries),
+        query_findings: queries.findings,
     }
     .with_what_could_be()
+}
+
+fn per_request(figures: &query::EndpointFigures) -> QueriesPerRequest {
+    let query::Endpoint { method, name } = &figures.endpoint;
+    QueriesPerRequest {
+        endpoint: Endpoint { method: (*method).into(), name: name.to_string() },
+        requests: figures.requests,
+        avg: figures.queries_avg,
+        max: figures.queries_max,
+    }
+}
+
+/// What the queries look like that something is wrong with.
+fn texts(queries: &query::Snapshot) -> BTreeMap<query::Fingerprint, String> {
+    let found: BTreeSet<query::Fingerprint> = queries.findings.iter().filter_map(|finding| finding.query).collect();
+    let wrong = queries.queries.iter().filter(|query| found.contains(&query.id));
+    wrong.map(|query| (query.id, query.text.to_string())).collect()
 }
 
 /// What was before and after the newest markers.

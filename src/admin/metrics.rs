@@ -16,10 +16,11 @@
 //! | `cache_verified_total`, `cache_wrong_ratio`, `cache_simulated_hit_ratio` | 15, and 5 per such route |
 //! | `keyed_cache_*` | 35 |
 //! | `compression_*` | 85 |
+//! | `query_*` | 20 |
 //! | `config_*`, `build_info` | 20 |
 //! | `ratelimited_total` | 30 |
 //! | `process_*` | 25 |
-//! | all of these | 445 |
+//! | all of these | 465 |
 //! | `requests` | some 40 for each of `profile.metrics_endpoints`, and 170 for the rest of them |
 //!
 //! `upstream_errors_total` has connections that could not be made among its reasons (`resolve`, `connect`,
@@ -48,6 +49,7 @@ use crate::{
         encoder::{Effort, whole},
     },
     header::{accept_encoding::Accepted, coding::Coding},
+    query,
     state::{self, Reloads},
     traffic::{Ratelimited, Traffic},
 };
@@ -115,6 +117,7 @@ fn others(exposition: &mut Exposition, state: &state::State) {
     sizing(exposition, state.cache.simulation.sizing(Instant::now().into_std()).as_ref());
     keyed(exposition, &state.keyed.snapshot());
     compression::families(exposition, &state.compression.stats.snapshot());
+    queries(exposition, &state.queries.sources());
     reloads(exposition, &state.reloads);
     ratelimited(exposition, &state.ratelimited);
     let build = [
@@ -212,6 +215,32 @@ fn ratelimited(exposition: &mut Exposition, ratelimited: &Ratelimited) {
         "ratelimited_total",
         "Requests to the admin port that were refused since their client had sent too many, by policy.",
         ratelimited.values().map(|(policy, count)| counter(&[("policy", policy)], count)),
+    );
+}
+
+fn queries(exposition: &mut Exposition, sources: &query::Sources) {
+    exposition.counters(
+        "query_calls_total",
+        "Database queries that were told of, by their source.",
+        query::Source::ALL
+            .iter()
+            .map(|source| counter(&[("source", source.name())], sources.queries[*source as usize])),
+    );
+    let spans = [
+        ("taken", sources.spans),
+        ("rejected", sources.rejected),
+        ("duplicate", sources.duplicates),
+        ("late", sources.late),
+    ];
+    exposition.counters(
+        "query_spans_total",
+        "Spans that came, by what became of them; duplicate and late ones are among those that were taken.",
+        spans.map(|(result, count)| counter(&[("result", result)], count)),
+    );
+    exposition.counter(
+        "query_server_timings_total",
+        "Answers of the app that say in Server-Timing how long its database took.",
+        sources.server_timings,
     );
 }
 
@@ -437,6 +466,13 @@ mod tests {
         for reason in ["capacity", "expired", "purged"] {
             expected.push(format!("keyed_cache_evictions_total{{reason=\"{reason}\"}}"));
         }
+        for source in ["otlp", "json"] {
+            expected.push(format!("query_calls_total{{source=\"{source}\"}}"));
+        }
+        for result in ["taken", "rejected", "duplicate", "late"] {
+            expected.push(format!("query_spans_total{{result=\"{result}\"}}"));
+        }
+        expected.push("query_server_timings_total".into());
         for policy in crate::admin::policies() {
             expected.push(format!("ratelimited_total{{policy=\"{policy}\"}}"));
         }
@@ -463,11 +499,12 @@ mod tests {
     }
 
     /// The table of the module's documentation: prefixes of names, and the lines that their families may have.
-    const MOST: [(&[&str], usize); 7] = [
+    const MOST: [(&[&str], usize); 8] = [
         (&["connections", "http_", "upstream_", "front_door_", "access_log_", "panics"], 100),
         (&["cache_"], 120),
         (&["keyed_cache_"], 35),
         (&["compression_"], 85),
+        (&["query_"], 20),
         (&["config_", "build_"], 20),
         (&["ratelimited"], 30),
         (&["process_"], 25),
@@ -504,7 +541,7 @@ mod tests {
         for ((prefixes, most), count) in MOST.iter().zip(counts) {
             assert!(count <= *most, "{count} lines of {prefixes:?}, at most {most} by the table");
         }
-        assert!(MOST.iter().map(|(_, most)| most).sum::<usize>() <= 430);
+        assert!(MOST.iter().map(|(_, most)| most).sum::<usize>() <= 450);
     }
 
     /// Names as a hostile client would like endpoints to have.

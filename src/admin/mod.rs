@@ -42,6 +42,7 @@ mod problem;
 mod profile;
 mod query;
 mod query_stats;
+mod receiver;
 mod router;
 mod series;
 mod serve;
@@ -56,7 +57,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 pub use auth::Token;
 pub use guard::{Guard, policies};
-pub use serve::{serve, serve_probes};
+pub use receiver::Settings as OtlpSettings;
+pub use serve::{serve, serve_otlp, serve_probes};
 
 /// The settings of `[admin]`.
 #[derive(Clone, Debug, PartialEq)]

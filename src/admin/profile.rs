@@ -7,10 +7,14 @@ use utoipa::ToSchema;
 
 use super::{
     openapi::words,
+    query_stats::view::PerRequest,
     series::Trend,
     view::{millis, percent},
 };
-use crate::profile::{self, Course, Snapshot};
+use crate::{
+    profile::{self, Course, Snapshot},
+    query,
+};
 
 /// Which time figures are about.
 #[derive(Debug, Serialize, ToSchema)]
@@ -242,15 +246,8 @@ struct Endpoint {
     #[schema(minimum = 0, maximum = 100)]
     cache_hit_rate_percent: Option<f64>,
     /// `null` while no database queries are seen.
-    queries_per_request: Option<QueriesPerRequest>,
+    queries_per_request: Option<PerRequest>,
     trend: Trend,
-}
-
-/// Database queries per request.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct QueriesPerRequest {
-    avg: f64,
-    max: u64,
 }
 
 /// Durations of one endpoint.
@@ -308,7 +305,7 @@ struct Breakdown {
 
 impl Slowest {
     /// A page of each, slowest first; endpoints that are equal stay in the order of their names. `courses` are theirs.
-    pub(super) fn new(snapshot: &Snapshot, courses: &[Course], page: Page, by: By) -> Self {
+    pub(super) fn new(snapshot: &Snapshot, courses: &[Course], queries: &query::Snapshot, page: Page, by: By) -> Self {
         let rows = snapshot.endpoints.iter().zip(courses);
         let mut ranked: Vec<_> = rows.map(|row| (by.measure(&row.0.figures), row)).collect();
         ranked.sort_by(|(a, _), (b, _)| b.cmp(a));
@@ -321,7 +318,7 @@ impl Slowest {
                 .into_iter()
                 .skip(offset)
                 .take(limit)
-                .map(|(_, (endpoint, course))| Endpoint::new(endpoint, course, all, snapshot.lasts))
+                .map(|(_, (endpoint, course))| Endpoint::new(endpoint, course, all, snapshot.lasts).with(queries))
                 .collect(),
             requests_total: snapshot.slowest.len(),
             requests: snapshot.slowest.iter().skip(offset).take(limit).map(SlowRequest::from).collect(),
@@ -352,6 +349,16 @@ impl Endpoint {
             queries_per_request: None,
             trend: course.into(),
         }
+    }
+}
+
+impl Endpoint {
+    /// With how many queries its requests take, as far as they are known.
+    fn with(self, queries: &query::Snapshot) -> Self {
+        let is_this = |figures: &&query::EndpointFigures| {
+            figures.endpoint.method == self.method && *figures.endpoint.name == *self.endpoint
+        };
+        Self { queries_per_request: queries.endpoints.iter().find(is_this).map(PerRequest::of), ..self }
     }
 }
 
@@ -419,7 +426,8 @@ mod tests {
     fn each_measure_orders_by_itself() {
         // Of /users/{id} three were complete: 2, 40 and 800 ms. Of /orders one: 100 ms.
         let (snapshot, courses) = used_state().profiler.snapshot_with_courses(Window::Day, Instant::now());
-        let first = |by| Slowest::new(&snapshot, &courses, ALL, by).endpoints[0].endpoint.clone();
+        let first =
+            |by| Slowest::new(&snapshot, &courses, &query::Snapshot::default(), ALL, by).endpoints[0].endpoint.clone();
         assert_eq!(first(By::P50), "/orders");
         for (_, by) in By::ALL.into_iter().filter(|(_, by)| *by != By::P50) {
             assert_eq!(first(by), "/users/{id}", "{by:?}");
@@ -430,7 +438,7 @@ mod tests {
     fn pages_are_parts_of_the_whole() {
         let (snapshot, courses) = used_state().profiler.snapshot_with_courses(Window::Day, Instant::now());
         let names = |page| {
-            let slowest = Slowest::new(&snapshot, &courses, page, By::P95);
+            let slowest = Slowest::new(&snapshot, &courses, &query::Snapshot::default(), page, By::P95);
             assert_eq!((slowest.endpoints_total, slowest.requests_total), (2, 4));
             let requests: Vec<f64> = slowest.requests.iter().map(|request| request.duration_ms).collect();
             (slowest.endpoints.into_iter().map(|row| row.endpoint).collect::<Vec<_>>(), requests)
@@ -445,7 +453,7 @@ mod tests {
         let ending = profile::Ending::Aborted;
         state.profiler.record(profile::Sample { ending, ..profile::Sample::of("/a", Duration::from_secs(9)) });
         let (snapshot, courses) = state.profiler.snapshot_with_courses(Window::Day, Instant::now());
-        let slowest = Slowest::new(&snapshot, &courses, ALL, By::Max);
+        let slowest = Slowest::new(&snapshot, &courses, &query::Snapshot::default(), ALL, By::Max);
         let last = slowest.endpoints.last().unwrap();
         assert_eq!((last.endpoint.as_str(), last.requests), ("/a", 1));
         assert!(last.latency_ms.is_none());
@@ -459,7 +467,7 @@ mod tests {
             .profiler
             .record(profile::Sample { ended: now, ..profile::Sample::of("/users/7", Duration::from_millis(5)) });
         let (snapshot, courses) = state.profiler.snapshot_with_courses(Window::SixHours, now);
-        let slowest = Slowest::new(&snapshot, &courses, ALL, By::Requests);
+        let slowest = Slowest::new(&snapshot, &courses, &query::Snapshot::default(), ALL, By::Requests);
         let steps = slowest.endpoints[0].trend.requests.len();
         assert!(steps > 3);
         for row in slowest.endpoints {

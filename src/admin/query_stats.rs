@@ -1,182 +1,86 @@
-//! The app's database queries: `GET /performance/query/optimization` and `POST /performance/query/record`. Nothing
-//! analyses them yet: records are checked and counted, so that an app that sends them knows whether they are right.
+//! The app's database queries: `GET /performance/query/optimization` and `POST /performance/query/record`.
 
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
-    extract::Request,
+    extract::{Request, State},
     http::{StatusCode, Uri},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use self::view::Queries;
 use super::{
-    api::{apart, bad_request, parameters},
+    api::{Shared, apart, bad_request, parameters},
     body::Intake,
-    openapi::words,
     problem::Problem,
     query::Parameters,
 };
-use crate::units;
+use crate::{query::record, units};
+
+pub(super) mod view;
 
 /// How grave a recommendation can be, most grave last.
 pub(super) const SEVERITIES: [&str; 5] = ["info", "warning", "medium", "high", "critical"];
 /// What a window may be.
 const WINDOW: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(86_400);
-const WINDOW_DEFAULT: Duration = Duration::from_secs(3600);
+pub(super) const WINDOW_DEFAULT: Duration = Duration::from_secs(3600);
 
 /// Bytes of all records of one request.
 const MOST_BYTES: u64 = 1 << 20;
-/// Records of one request.
-const MOST_RECORDS: usize = 1000;
-/// Bytes of a statement.
-const TEXT_BYTES: usize = 64 << 10;
-/// Characters of a name.
-const MOST_OF_NAME: usize = 256;
 /// Characters of the name of an endpoint.
 const MOST_OF_ENDPOINT: usize = 1024;
-/// Beyond this, what reads JSON may read another number (RFC 8259 §6).
-const MOST_ROWS: f64 = ((1_u64 << 53) - 1) as f64;
 
-/// What the queries of a window were, and what would make them faster.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Queries {
-    /// Queries are analysed.
-    enabled: bool,
-    /// What has to be done for that.
-    how_to_enable: &'static str,
-    /// What the figures are of: so long until now.
-    #[schema(example = "1h")]
-    window: String,
-    sources: Sources,
-    #[schema(schema_with = words::attribution)]
-    attribution: Option<()>,
-    /// Queries that were seen.
-    total_queries: u64,
-    /// Of them, those that differ in more than their values.
-    unique_queries: u64,
-    /// Of them, those that took 500 ms or longer.
-    slow_queries: u64,
-    /// Of them, those that took longer than 2 s.
-    critical_queries: u64,
-    /// Queries that were repeated for each row of another.
-    n_plus_one_patterns: u64,
-    #[schema(schema_with = words::timing)]
-    timing_ms: Option<()>,
-    histogram_ms: QueryHistogram,
-    /// Whether missing indexes are looked for, and how.
-    missing_index_analysis: &'static str,
-    #[schema(schema_with = words::nothing_yet)]
-    top_queries: [(); 0],
-    #[schema(schema_with = words::nothing_yet)]
-    recommendations: [(); 0],
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) window: Duration,
+    /// So many queries, endpoints and recommendations at most.
+    pub(super) limit: usize,
+    /// Only recommendations that are so grave.
+    pub(super) severity: Option<String>,
+    /// Only what is about this endpoint: its name, with or without its method.
+    pub(super) endpoint: Option<String>,
 }
 
-/// Where queries are known from.
-#[derive(Debug, Default, Serialize, ToSchema)]
-struct Sources {
-    otlp: OtlpSource,
-    json: JsonSource,
-}
-
-/// Spans of OpenTelemetry.
-#[derive(Debug, Default, Serialize, ToSchema)]
-struct OtlpSource {
-    /// Spans that came.
-    spans: u64,
-    /// Of them, those of queries.
-    db_spans: u64,
-    /// Of them, those that another source had told of.
-    duplicates: u64,
-    /// Spans that could not be read.
-    rejected: u64,
-}
-
-/// Records that were posted.
-#[derive(Debug, Default, Serialize, ToSchema)]
-struct JsonSource {
-    /// Records that were taken.
-    records: u64,
-}
-
-/// Queries by how many milliseconds they took.
-#[derive(Debug, Default, Serialize, ToSchema)]
-struct QueryHistogram {
-    #[serde(rename = "<1")]
-    below_1: u64,
-    #[serde(rename = "1-5")]
-    to_5: u64,
-    #[serde(rename = "5-10")]
-    to_10: u64,
-    #[serde(rename = "10-50")]
-    to_50: u64,
-    #[serde(rename = "50-100")]
-    to_100: u64,
-    #[serde(rename = "100-500")]
-    to_500: u64,
-    #[serde(rename = "500-1000")]
-    to_1000: u64,
-    #[serde(rename = "1000-2000")]
-    to_2000: u64,
-    #[serde(rename = ">2000")]
-    above_2000: u64,
-}
-
-impl Queries {
-    fn of(window: Duration) -> Self {
-        Self {
-            enabled: false,
-            how_to_enable: "This version does not analyse queries: there is no setting for it yet.",
-            window: units::show_duration(window),
-            sources: Sources::default(),
-            attribution: None,
-            total_queries: 0,
-            unique_queries: 0,
-            slow_queries: 0,
-            critical_queries: 0,
-            n_plus_one_patterns: 0,
-            timing_ms: None,
-            histogram_ms: QueryHistogram::default(),
-            missing_index_analysis: "disabled",
-            top_queries: [],
-            recommendations: [],
-        }
-    }
-}
-
-impl Default for Queries {
+impl Default for Wanted {
     fn default() -> Self {
-        Self::of(WINDOW_DEFAULT)
+        Self { window: WINDOW_DEFAULT, limit: super::query::LIMIT_DEFAULT, severity: None, endpoint: None }
     }
 }
 
-/// What the queries were, and what would make them faster.
-pub(super) async fn optimization(uri: Uri) -> Result<Json<Queries>, Problem> {
-    let read = |parameters: Parameters| {
+impl Wanted {
+    fn read(parameters: &Parameters) -> Result<Self, String> {
         let window = parameters.value("window").map_or(Ok(WINDOW_DEFAULT), |given| {
             units::duration_within(given, WINDOW).map_err(|fault| format!("window = {given:?}: {fault}"))
         })?;
-        parameters.limit()?;
-        if let Some(given) = parameters.value("severity").filter(|given| !SEVERITIES.contains(given)) {
+        let limit = parameters.limit()?;
+        let severity = parameters.value("severity");
+        if let Some(given) = severity.filter(|given| !SEVERITIES.contains(given)) {
             return Err(format!("severity = {given:?}: expected one of {}", SEVERITIES.join(", ")));
         }
         let endpoint = parameters.value("endpoint");
         if let Some(given) = endpoint.filter(|given| !(1..=MOST_OF_ENDPOINT).contains(&given.chars().count())) {
             return Err(format!("endpoint = {given:?}: expected 1 to {MOST_OF_ENDPOINT} characters"));
         }
-        Ok(Queries::of(window))
-    };
-    let parameters = parameters(&uri, &["window", "limit", "severity", "endpoint"])?;
-    read(parameters).map(Json).map_err(|detail| bad_request(&uri, detail))
+        Ok(Self { window, limit, severity: severity.map(Into::into), endpoint: endpoint.map(Into::into) })
+    }
 }
 
-/// One execution of a query.
+/// What the queries were, and what would make them faster.
+pub(super) async fn optimization(State(state): Shared, uri: Uri) -> Result<Json<Queries>, Problem> {
+    let parameters = parameters(&uri, &["window", "limit", "severity", "endpoint"])?;
+    let wanted = Wanted::read(&parameters).map_err(|detail| bad_request(&uri, detail))?;
+    Ok(Json(apart(move || Queries::of(&state, &wanted, Instant::now().into_std())).await))
+}
+
+/// One execution of a query, as it is described; `query::record` reads it.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it describes what another module reads")]
 pub(super) struct Record {
-    /// The statement, at most 64 KiB.
+    /// The statement, at most 64 KiB. Its values are not kept.
     #[schema(min_length = 1, max_length = 65536)]
     query_text: String,
     /// Milliseconds from sending it to its last row.
@@ -189,7 +93,6 @@ pub(super) struct Record {
     #[schema(value_type = Option<u64>, maximum = 9007199254740991_u64)]
     rows_affected: Option<f64>,
     /// An index was used.
-    #[expect(dead_code, reason = "its type is all that is checked, and it is not kept yet")]
     indexed: Option<bool>,
     /// The table that it reads or changes.
     #[schema(min_length = 1, max_length = 256)]
@@ -202,101 +105,149 @@ pub(super) struct Record {
 /// What became of records.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Received {
-    /// Records that came, and are as they should be.
+    /// Records that came, and were taken.
     #[schema(maximum = 1000)]
     received: usize,
-    /// Of them, those that were recorded.
-    #[schema(maximum = 1000)]
-    recorded: usize,
-    /// Queries are analysed.
-    enabled: bool,
 }
 
 /// Takes one record or a list of them: all of them, or none where one is wrong.
 pub(super) async fn record(
+    State(state): Shared,
     Extension(intake): Extension<Arc<Intake>>,
     request: Request,
 ) -> Result<(StatusCode, Json<Received>), Problem> {
     let uri = request.uri().clone();
     parameters(&uri, &[])?;
     let body = intake.receive(request.into_body(), MOST_BYTES).await.map_err(|why| why.problem(&uri, "1 MiB"))?;
-    let received = apart(move || read(&body)).await.map_err(|detail| bad_request(&uri, detail))?;
-    Ok((StatusCode::ACCEPTED, Json(Received { received, recorded: 0, enabled: false })))
-}
-
-/// How many records there are.
-fn read(body: &[u8]) -> Result<usize, String> {
-    let expected = "expected a record, which is a JSON object, or a list of at most 1000 of them";
-    match serde_json::from_slice(body).map_err(|error| format!("{error}: {expected}"))? {
-        Value::Array(records) if records.len() > MOST_RECORDS => Err(format!("{} of them: {expected}", records.len())),
-        Value::Array(records) => {
-            let count = records.len();
-            let named = |(at, record)| check(record).map_err(|why| format!("record {at}: {why}"));
-            records.into_iter().enumerate().try_for_each(named).map(|()| count)
-        }
-        one => check(one).map(|()| 1),
-    }
-}
-
-fn check(record: Value) -> Result<(), String> {
-    // An object and nothing else: serde takes a list for the members in their order.
-    if !record.is_object() {
-        return Err("expected a JSON object with query_text and execution_time_ms".into());
-    }
-    let record: Record = serde_json::from_value(record).map_err(|error| error.to_string())?;
-    let bytes = record.query_text.len();
-    if !(1..=TEXT_BYTES).contains(&bytes) {
-        return Err(format!("query_text of {bytes} bytes: expected 1 to {TEXT_BYTES}"));
-    }
-    let took = record.execution_time_ms;
-    if !(took.is_finite() && took >= 0.0) {
-        return Err(format!("execution_time_ms = {took}: expected 0 or more"));
-    }
-    // JSON has one kind of number, and 3.0 is a whole one.
-    if let Some(rows) = record.rows_affected.filter(|rows| rows.fract() != 0.0 || !(0.0..=MOST_ROWS).contains(rows)) {
-        return Err(format!("rows_affected = {rows}: expected a whole number from 0 to {MOST_ROWS}"));
-    }
-    for (name, given) in [("query_id", record.query_id), ("table", record.table)] {
-        let characters = given.map(|given| given.chars().count());
-        if let Some(count) = characters.filter(|count| !(1..=MOST_OF_NAME).contains(count)) {
-            return Err(format!("{name} of {count} characters: expected 1 to {MOST_OF_NAME}"));
-        }
-    }
-    match record.traceparent {
-        Some(given) if !is_traceparent(&given) => {
-            Err(format!("traceparent = {given:?}: expected one such as 00-{}-{}-01", "1".repeat(32), "2".repeat(16)))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// W3C Trace Context §3.2.2: version, trace, parent and flags in small hexadecimal; version ff is none, and neither is
-/// a trace or parent of zeros alone.
-fn is_traceparent(text: &str) -> bool {
-    let hex = |part: &str, len| part.len() == len && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let id = |part: &str, len| hex(part, len) && part.bytes().any(|byte| byte != b'0');
-    let mut parts = text.split('-');
-    let mut next = || parts.next().unwrap_or_default();
-    let (version, trace, parent, flags) = (next(), next(), next(), next());
-    let whole = parts.next().is_none();
-    whole && hex(version, 2) && version != "ff" && id(trace, 32) && id(parent, 16) && hex(flags, 2)
+    let now = Instant::now().into_std();
+    let take = move || {
+        let records = record::read(&body)?;
+        state.queries.records(&records, now);
+        Ok(records.len())
+    };
+    let received = apart(take).await.map_err(|detail| bad_request(&uri, detail))?;
+    Ok((StatusCode::ACCEPTED, Json(Received { received })))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::admin::fixture::{Exchange, empty_state};
+    use crate::{
+        admin::fixture::{Answer, Exchange, empty_state},
+        query::{
+            Endpoint, Request as Asked,
+            server_timing::DatabaseTime,
+            trace::{SpanId, TraceId},
+        },
+        state,
+    };
 
     const RECORD: &str = "/performance/query/record";
     const OPTIMIZATION: &str = "/performance/query/optimization";
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+    async fn posted(state: &Arc<state::State>, records: Value) -> Answer {
+        let post = Exchange::of("POST", RECORD).field("content-type", "application/json").body(records.to_string());
+        post.with(state).await
+    }
+
+    async fn optimization(state: &Arc<state::State>, query: &str) -> Value {
+        let answer = Exchange::get(&format!("{OPTIMIZATION}{query}")).with(state).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        serde_json::from_str(&answer.body).unwrap()
+    }
+
+    /// Three requests of `/orders`, each of which asks for its orders and then for each of six items; with another
+    /// endpoint that asks one slow question.
+    async fn asked_state() -> Arc<state::State> {
+        let state = empty_state();
+        let now = || Instant::now().into_std();
+        for request in 1..=3_u64 {
+            let trace = format!("{TRACE:.31}{request}");
+            let span = format!("b7ad6b716920333{request}");
+            let record = |text: String, took: f64| {
+                let traceparent = format!("00-{trace}-{span}-01");
+                json!({ "query_text": text, "execution_time_ms": took, "traceparent": traceparent })
+            };
+            let mut records = vec![record("SELECT id FROM orders WHERE owner = 'ada lovelace'".into(), 3.0)];
+            records.extend((0..6).map(|item| record(format!("SELECT * FROM items WHERE id = {item}"), 8.0)));
+            let endpoint = Endpoint { method: "GET", name: "/orders".into() };
+            let (trace, span) = (TraceId::of_hex(&trace), SpanId::of_hex(&span));
+            let took = Duration::from_millis(60);
+            state.queries.request(Asked { trace, span, endpoint, took, database: None }, now());
+            assert_eq!(posted(&state, records.into()).await.status, StatusCode::ACCEPTED);
+        }
+        let report = json!({ "query_text": "SELECT sum(x) FROM facts", "execution_time_ms": 2500.0, "indexed": false });
+        posted(&state, json!([report, report, report])).await;
+        // What belongs together has come: nothing more is waited for.
+        tokio::time::advance(Duration::from_secs(120)).await;
+        state
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn queries_are_joined_to_their_requests_and_what_is_wrong_is_found() {
+        let state = asked_state().await;
+        let all = optimization(&state, "").await;
+        assert_eq!((&all["enabled"], &all["how_to_enable"]), (&true.into(), &Value::Null));
+        assert_eq!((&all["total_queries"], &all["unique_queries"]), (&24.into(), &3.into()), "{all:#}");
+        assert_eq!((&all["slow_queries"], &all["critical_queries"]), (&3.into(), &3.into()));
+        assert_eq!(all["sources"]["json"]["records"], 24);
+        assert_eq!(all["histogram_ms"]["5-10"], 18, "{all:#}");
+        assert_eq!(all["attribution"]["request"], 87.5, "21 of 24: {all:#}");
+        let items = all["top_queries"].as_array().unwrap().iter().find(|query| query["tables"] == json!(["items"]));
+        let items = items.unwrap_or_else(|| panic!("{all:#}"));
+        assert_eq!((&items["calls"], &items["kind"], &items["rows_avg"]), (&18.into(), &"select".into(), &Value::Null));
+        assert_eq!(items["endpoints"], json!([{ "method": "GET", "endpoint": "/orders", "calls": 18 }]));
+        assert_eq!(items["timing_ms"]["max"], 8.0);
+        let n_plus_one = all["recommendations"].as_array().unwrap().iter().find(|found| found["type"] == "n_plus_one");
+        let n_plus_one = n_plus_one.unwrap_or_else(|| panic!("{all:#}"));
+        assert_eq!((&n_plus_one["endpoint"], &n_plus_one["query_id"]), (&"/orders".into(), &items["query_id"]));
+        assert_eq!(n_plus_one["evidence"]["per_request_max"], 6, "{all:#}");
+        assert_eq!(all["recommendations"][0]["severity"], "critical", "{all:#}");
+        assert_eq!(all["endpoints"][0]["queries_per_request"], json!({ "avg": 7.0, "max": 7 }), "{all:#}");
+        assert!(!all.to_string().contains("lovelace"), "{all:#}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_asked_for_is_left_out() {
+        let state = asked_state().await;
+        let of_orders = optimization(&state, "?endpoint=/orders&limit=1").await;
+        assert_eq!(of_orders["top_queries"].as_array().unwrap().len(), 1);
+        let found = of_orders["recommendations"].as_array().unwrap();
+        assert!(found.iter().all(|found| found["endpoint"] == "/orders") && !found.is_empty(), "{of_orders:#}");
+        for (query, expected) in [("?endpoint=GET%20/orders", 1), ("?endpoint=/other", 0)] {
+            assert_eq!(optimization(&state, query).await["endpoints"].as_array().unwrap().len(), expected, "{query}");
+        }
+        let critical = optimization(&state, "?severity=critical").await;
+        let found = critical["recommendations"].as_array().unwrap();
+        assert!(found.iter().all(|found| found["severity"] == "critical") && !found.is_empty(), "{critical:#}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_responses_say_of_the_database_is_shown() {
+        let state = empty_state();
+        for queries in [11, 13] {
+            let database = Some(DatabaseTime { time: Some(Duration::from_millis(30)), queries: Some(queries) });
+            let endpoint = Endpoint { method: "GET", name: "/page".into() };
+            let took = Duration::from_millis(40);
+            let request = Asked { trace: None, span: None, endpoint, took, database };
+            state.queries.request(request, Instant::now().into_std());
+        }
+        tokio::time::advance(Duration::from_secs(120)).await;
+        let all = optimization(&state, "").await;
+        assert_eq!(all["sources"]["server_timing"]["responses"], 2, "{all:#}");
+        let page = &all["endpoints"][0];
+        assert_eq!((&page["basis"], &page["requests"]), (&"server_timing".into(), &2.into()), "{all:#}");
+        assert_eq!(page["queries_per_request"], json!({ "avg": 12.0, "max": 13 }));
+        assert_eq!(page["database_time_share_percent"], 75.0);
+    }
 
     #[tokio::test]
     async fn a_window_is_shown_as_it_was_asked_for() {
         for (query, window) in [("", "1h"), ("?window=24h&limit=5&severity=high&endpoint=/orders", "1d")] {
-            let answer = Exchange::get(&format!("{OPTIMIZATION}{query}")).with(&empty_state()).await;
-            let body: Value = serde_json::from_str(&answer.body).unwrap();
+            let body = optimization(&empty_state(), query).await;
             assert_eq!((&body["window"], &body["enabled"]), (&window.into(), &false.into()), "{body}");
         }
     }
@@ -317,82 +268,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn records_are_counted_and_not_kept() {
-        let one = json!({"query_text": "select 1", "execution_time_ms": 0});
-        let full = json!({
-            "query_text": "x".repeat(TEXT_BYTES), "execution_time_ms": 12.5, "query_id": "é".repeat(256), "rows_affected": 3.0,
-            "indexed": true, "table": "users", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        });
-        let nulls = json!({"query_text": "x", "execution_time_ms": 1, "table": null, "traceparent": null});
-        for (body, received) in
-            [(one.clone(), 1), (full, 1), (nulls, 1), (json!([]), 0), (vec![one; MOST_RECORDS].into(), MOST_RECORDS)]
-        {
-            let post = Exchange::of("POST", RECORD).field("content-type", "application/json").body(body.to_string());
-            let answer = post.with(&empty_state()).await;
-            let expected = format!(r#"{{"received":{received},"recorded":0,"enabled":false}}"#);
-            answer.assert(StatusCode::ACCEPTED, "application/json", &expected);
+    async fn all_records_are_taken_or_none() {
+        let state = empty_state();
+        let one = json!({ "query_text": "select 1", "execution_time_ms": 0 });
+        for (records, received) in [(one.clone(), 1), (json!([]), 0), (vec![one.clone(); 1000].into(), 1000)] {
+            let expected = format!(r#"{{"received":{received}}}"#);
+            posted(&state, records).await.assert(StatusCode::ACCEPTED, "application/json", &expected);
         }
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_record_is_named() {
-        let expected = "expected a record, which is a JSON object, or a list of at most 1000 of them";
-        let with = |more: &str| format!(r#"{{"query_text":"x","execution_time_ms":1{more}}}"#);
-        let right = with("");
-        let long = "x".repeat(257);
-        for (body, detail) in [
-            ("".to_owned(), format!("EOF while parsing a value at line 1 column 0: {expected}")),
-            (format!("[{right}{}]", format!(",{right}").repeat(1000)), format!("1001 of them: {expected}")),
-            ("7".into(), "expected a JSON object with query_text and execution_time_ms".into()),
-            ("[[\"x\",1]]".into(), "record 0: expected a JSON object with query_text and execution_time_ms".into()),
-            (format!("[{right},{{}}]"), "record 1: missing field `query_text`".into()),
-            (r#"{"query_text":"","execution_time_ms":1}"#.into(), "query_text of 0 bytes: expected 1 to 65536".into()),
-            (
-                format!(r#"{{"query_text":"{}","execution_time_ms":1}}"#, "x".repeat(65537)),
-                "query_text of 65537 bytes: expected 1 to 65536".into(),
-            ),
-            (
-                r#"{"query_text":"x","execution_time_ms":-0.5}"#.into(),
-                "execution_time_ms = -0.5: expected 0 or more".into(),
-            ),
-            (
-                r#"{"query_text":"x","execution_time_ms":1e999}"#.into(),
-                format!("number out of range at line 1 column 43: {expected}"),
-            ),
-            (with(&format!(r#","query_id":"{long}""#)), "query_id of 257 characters: expected 1 to 256".into()),
-            (with(r#","table":"""#), "table of 0 characters: expected 1 to 256".into()),
-            (
-                with(r#","rows_affected":1.5"#),
-                "rows_affected = 1.5: expected a whole number from 0 to 9007199254740991".into(),
-            ),
-            (
-                with(r#","rows_affected":9007199254740992"#),
-                "rows_affected = 9007199254740992: expected a whole number from 0 to 9007199254740991".into(),
-            ),
-            (with(r#","indexed":"yes""#), "invalid type: string \"yes\", expected a boolean".into()),
-        ] {
-            assert_eq!(read(body.as_bytes()), Err(detail), "{body:.100}");
-        }
-        let unknown = read(with(r#","took":1"#).as_bytes()).unwrap_err();
-        assert!(unknown.starts_with("unknown field `took`, expected one of `query_text`, "), "{unknown}");
-    }
-
-    #[test]
-    fn traces() {
-        let (trace, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
-        let (no_trace, no_parent) = ("0".repeat(32), "0".repeat(16));
-        for (text, right) in [
-            (format!("00-{trace}-{parent}-01"), true),
-            (format!("cc-{trace}-{parent}-ff"), true),
-            (format!("ff-{trace}-{parent}-01"), false),
-            (format!("00-{no_trace}-{parent}-01"), false),
-            (format!("00-{trace}-{no_parent}-01"), false),
-            (format!("00-{}-{parent}-01", trace.to_uppercase()), false),
-            (format!("00-{trace}-{parent}"), false),
-            (format!("00-{trace}-{parent}-01-more"), false),
-            (String::new(), false),
-        ] {
-            assert_eq!(is_traceparent(&text), right, "{text}");
-        }
+        let answer = posted(&state, json!([one, { "query_text": "x" }])).await;
+        let detail = "record 1: missing field `execution_time_ms`";
+        answer.assert_problem(StatusCode::BAD_REQUEST, "Bad Request", detail, RECORD);
+        assert_eq!(optimization(&state, "").await["sources"]["json"]["records"], 1001);
     }
 }

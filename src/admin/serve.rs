@@ -24,7 +24,7 @@ use tokio::{
 use super::{
     guard::{Guard, Peer},
     patience::Patience,
-    router,
+    receiver, router,
 };
 use crate::state::State;
 
@@ -69,6 +69,11 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, guard: Arc<Guard>, 
 /// Answers health checks and scrapers, whoever they are, in the same way.
 pub async fn serve_probes(listener: TcpListener, state: Arc<State>, stop: impl Future) {
     serve_within(Bounds::default(), listener, router::probes(&state), stop).await;
+}
+
+/// Takes the spans that the app exports, in the same way.
+pub async fn serve_otlp(listener: TcpListener, state: Arc<State>, settings: receiver::Settings, stop: impl Future) {
+    serve_within(Bounds::default(), listener, receiver::router(state, settings), stop).await;
 }
 
 async fn serve_within(bounds: Bounds, listener: TcpListener, router: Router, stop: impl Future) {

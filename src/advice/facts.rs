@@ -1,9 +1,9 @@
 //! What the rules look at: snapshots, taken at one moment.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{cacheable, finding::Endpoint, marker::Change};
-use crate::{cache, compress, observe, profile, route::Route};
+use crate::{cache, compress, observe, profile, query, route::Route};
 
 /// What the rules look at. Plain data, so that a rule is a function of it and of nothing else.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +36,10 @@ pub struct Facts {
     pub changes: Vec<Change>,
     /// Database queries by endpoint, where they are seen.
     pub queries: Vec<QueriesPerRequest>,
+    /// What is wrong with them.
+    pub query_findings: Vec<query::Finding>,
+    /// What the queries of `query_findings` look like, without their values.
+    pub query_texts: BTreeMap<query::Fingerprint, String>,
 }
 
 impl Facts {

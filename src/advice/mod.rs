@@ -5,7 +5,8 @@
 //!
 //! - `facts`: what rules look at; `counted`: the part of it that is kept; `finding`: what they answer.
 //! - `slow_endpoint`, `low_hit_rate`, `not_cached`, `many_queries`, `low_compression`, `errors`, `saturation`,
-//!   `cacheable`, `own_write`, `split`, `switch_on`, `regression`, `sizing`, `wrong_answers`: the rules.
+//!   `cacheable`, `own_write`, `split`, `switch_on`, `regression`, `sizing`, `wrong_answers`,
+//!   `queries`: the rules.
 //! - `mute`: what is left out, by the configuration and besides; `marker`: the moments that `regression` looks at.
 //! - `say`: figures in sentences; `snippet`: lines for `proxy.toml`.
 
@@ -21,6 +22,7 @@ mod marker;
 mod mute;
 mod not_cached;
 mod own_write;
+mod queries;
 mod regression;
 mod saturation;
 pub(crate) mod say;
@@ -45,7 +47,7 @@ pub use mute::{Full, Muted, mute_lines, muting};
 /// Findings beyond these say nothing to anybody.
 pub const MOST_FINDINGS: usize = 100;
 
-/// Every rule: the kind of its findings, and what it finds.
+/// Every rule of one kind: the kind of its findings, and what it finds. Those of [`queries`] come after them.
 const RULES: [Rule; 14] = [
     (errors::KIND, errors::find),
     (wrong_answers::KIND, wrong_answers::find),
@@ -81,9 +83,13 @@ pub struct Found {
     pub muted: Vec<Finding>,
 }
 
+fn rules() -> impl Iterator<Item = Rule> {
+    RULES.into_iter().chain(queries::RULES)
+}
+
 /// Kinds of findings, which is what `advice.mute` may begin with.
 pub fn kinds() -> impl Iterator<Item = &'static str> {
-    RULES.into_iter().map(|(kind, _)| kind)
+    rules().map(|(kind, _)| kind)
 }
 
 /// The longest name of a finding that can be muted, in bytes: a method, the longest name of an endpoint, and what else
@@ -99,7 +105,7 @@ pub fn can_mute(name: &str) -> bool {
 
 /// What all rules find, but for what is muted.
 pub fn findings(facts: &Facts, muted: &[String]) -> Found {
-    let all = RULES.into_iter().flat_map(|(_, find)| find(facts));
+    let all = rules().flat_map(|(_, find)| find(facts));
     let mut all: Vec<Finding> = all.collect();
     // Stable: what is worth as much stays in the order of the rules, and of each rule's own.
     all.sort_by(|a, b| a.severity.cmp(&b.severity).then_with(|| b.worth.compare(&a.worth)));

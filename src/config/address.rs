@@ -33,6 +33,16 @@ pub(super) fn listen_on_one(text: &str) -> Result<SocketAddr, Fault> {
     Ok(listen(text)?[0])
 }
 
+/// Reads the URL of a collector: `http://host[:port]`, with a path or without.
+pub(super) fn collector(text: &str) -> Result<String, Fault> {
+    let rest = text.strip_prefix("http://").ok_or(Fault::Collector)?;
+    let (authority, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let plain =
+        !authority.contains('@') && !tail.contains(['?', '#']) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    host_and_port(authority).filter(|_| plain).ok_or(Fault::Collector)?;
+    Ok(text.to_owned())
+}
+
 /// Reads the app's URL: `http://host[:port]`, with or without a final slash, `https://` and `h2c://` likewise, or
 /// `unix:/path`.
 pub(super) fn upstream(text: &str) -> Result<Upstream, Fault> {

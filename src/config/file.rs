@@ -15,6 +15,7 @@ use crate::{
     advice,
     header::{fields::is_token, refusal::MAX_HEADERS},
     profile::Template,
+    query::Fingerprint,
     route::Class,
     server::{
         Mode, Upstream,
@@ -65,6 +66,7 @@ pub(super) struct File {
     pub(super) cache_headers: CacheHeaders,
     pub(super) routes: Vec<Route>,
     pub(super) profile: Profile,
+    pub(super) query: Query,
     pub(super) advice: Advice,
     pub(super) tasks_store: Option<Given<PathBuf>>,
 }
@@ -191,6 +193,26 @@ pub(super) struct Profile {
     pub(super) snapshot: Option<Given<PathBuf>>,
 }
 
+/// `[query]`.
+#[derive(Debug, Default)]
+pub(super) struct Query {
+    pub(super) slow: Option<Given<Duration>>,
+    pub(super) critical: Option<Given<Duration>>,
+    pub(super) max_fingerprints: Option<Given<usize>>,
+    pub(super) store_text: Option<Given<bool>>,
+    pub(super) n_plus_one: Option<Given<usize>>,
+    pub(super) ignore: Option<List<Fingerprint>>,
+    pub(super) otlp: Otlp,
+}
+
+/// `[query.otlp]`.
+#[derive(Debug, Default)]
+pub(super) struct Otlp {
+    pub(super) there: bool,
+    pub(super) listen: Option<Given<SocketAddr>>,
+    pub(super) forward_to: Option<Given<String>>,
+}
+
 /// `[advice]`.
 #[derive(Debug, Default)]
 pub(super) struct Advice {
@@ -234,6 +256,7 @@ impl File {
             cache_headers: CacheHeaders::read(root.section("cache_headers")),
             routes: routes(&mut root),
             profile: Profile::read(root.section("profile")),
+            query: Query::read(root.section("query")),
             advice: Advice::read(root.section("advice")),
             tasks_store: tasks_store(root.section("tasks")),
         };
@@ -366,6 +389,34 @@ impl Profile {
         };
         section.finish();
         profile
+    }
+}
+
+impl Query {
+    fn read(mut section: Section<'_>) -> Query {
+        let query = Query {
+            slow: section.duration("slow", TIMEOUT),
+            critical: section.duration("critical", TIMEOUT),
+            max_fingerprints: section.whole("max_fingerprints", 1..=100_000),
+            store_text: section.boolean("store_text"),
+            n_plus_one: section.whole("n_plus_one", 2..=10_000),
+            ignore: section.texts("ignore", |text| text.parse().map_err(|_| Fault::Fingerprint)),
+            otlp: Otlp::read(section.section("otlp")),
+        };
+        section.finish();
+        query
+    }
+}
+
+impl Otlp {
+    fn read(mut section: Section<'_>) -> Otlp {
+        let otlp = Otlp {
+            there: section.is_there(),
+            listen: section.text("listen", address::listen_on_one),
+            forward_to: section.text("forward_to", address::collector),
+        };
+        section.finish();
+        otlp
     }
 }
 

@@ -30,7 +30,7 @@ use file::{File, List, MaxBytes};
 use problem::{Fault, Place, Problem};
 pub use problem::{Given, Problems};
 
-use crate::{admin, advice, cache, cache_headers, compress, profile, route, server};
+use crate::{admin, advice, cache, cache_headers, compress, profile, query, route, server};
 
 /// A longer file is not a configuration: reading it whole would only cost memory.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -56,6 +56,10 @@ pub struct Config {
     pub profile: profile::Settings,
     /// `profile.snapshot`: the file in which figures survive a restart. Default: none.
     pub profile_snapshot: Option<PathBuf>,
+    /// `[query]`.
+    pub query: query::Settings,
+    /// `[query.otlp]`; `None` where the section is not there.
+    pub otlp: Option<admin::OtlpSettings>,
     /// `[advice]`.
     pub advice: advice::Settings,
     /// `[tasks]`.
@@ -139,6 +143,7 @@ impl Config {
         Config {
             server: server::Settings {
                 mode: or(&file.mode, server::Mode::On),
+                traces: file.query.otlp.there,
                 ..server_settings(&file.server, profile.slow)
             },
             admin: admin_settings(&file.admin),
@@ -149,6 +154,8 @@ impl Config {
             routes: file.routes.iter().map(route_settings).collect(),
             profile,
             profile_snapshot: given(&file.profile.snapshot),
+            query: query_settings(&file.query),
+            otlp: file.query.otlp.there.then(|| otlp_settings(&file.query.otlp)),
             advice: advice::Settings { mute: file.advice.mute.as_ref().map(items).unwrap_or_default() },
             tasks: Tasks { store: given(&file.tasks_store) },
         }
@@ -197,6 +204,7 @@ fn server_settings(file: &file::Server, slow: Duration) -> server::Settings {
         listen: file.listen.as_ref().map_or(default.listen, addresses),
         tls: tls_settings(&file.tls),
         upstream: or(&file.upstream, default.upstream),
+        traces: default.traces,
         upstream_ca: given(&file.upstream_ca),
         host: given(&file.host),
         trusted_proxies: file.trusted_proxies.as_ref().map_or(default.trusted_proxies, items),
@@ -323,6 +331,26 @@ fn profile_settings(file: &file::Profile) -> profile::Settings {
         endpoints: file.endpoints.as_ref().map_or(default.endpoints, items),
         keep_paths: or(&file.keep_paths, default.keep_paths),
     }
+}
+
+fn query_settings(file: &file::Query) -> query::Settings {
+    let default = query::Settings::default();
+    query::Settings {
+        slow: or(&file.slow, default.slow),
+        critical: or(&file.critical, default.critical),
+        max_fingerprints: or(&file.max_fingerprints, default.max_fingerprints),
+        store_text: or(&file.store_text, default.store_text),
+        n_plus_one: query::NPlusOne {
+            min_count: given(&file.n_plus_one).map_or(default.n_plus_one.min_count, |count| count as u32),
+            ignore: file.ignore.as_ref().map(items).unwrap_or_default(),
+            ..default.n_plus_one
+        },
+    }
+}
+
+fn otlp_settings(file: &file::Otlp) -> admin::OtlpSettings {
+    let default = admin::OtlpSettings::default();
+    admin::OtlpSettings { listen: or(&file.listen, default.listen), forward_to: given(&file.forward_to) }
 }
 
 fn given<T: Clone>(given: &Option<Given<T>>) -> Option<T> {

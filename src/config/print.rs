@@ -11,7 +11,7 @@ use super::Config;
 use super::delivery::CLASSES;
 use super::problem::quote;
 use crate::{
-    admin, cache, cache_headers, compress, profile, route,
+    admin, cache, cache_headers, compress, profile, query, route,
     server::{
         self,
         access_log::{Format, Which},
@@ -43,6 +43,18 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
     writeln!(out, "endpoints = {}", list(endpoints.iter().map(|endpoint| endpoint.as_str().to_owned())))?;
     writeln!(out, "keep_paths = {keep_paths}")?;
     optional(out, "snapshot", config.profile_snapshot.as_deref().map(path))?;
+    let query::Settings { slow, critical, max_fingerprints, store_text, n_plus_one } = &config.query;
+    writeln!(out, "\n[query]\nslow = {}\ncritical = {}", time(*slow), time(*critical))?;
+    writeln!(out, "max_fingerprints = {max_fingerprints}\nstore_text = {store_text}")?;
+    writeln!(out, "n_plus_one = {}", n_plus_one.min_count)?;
+    writeln!(out, "ignore = {}", list(n_plus_one.ignore.iter().map(ToString::to_string)))?;
+    match &config.otlp {
+        None => writeln!(out, "\n# [query.otlp] is not set: no listen and forward_to")?,
+        Some(admin::OtlpSettings { listen, forward_to }) => {
+            writeln!(out, "\n[query.otlp]\nlisten = {}", quote(&listen.to_string()))?;
+            optional(out, "forward_to", forward_to.as_deref().map(quote))?;
+        }
+    }
     writeln!(out, "\n[advice]\nmute = {}", list(config.advice.mute.iter().cloned()))?;
     writeln!(out, "\n[tasks]")?;
     optional(out, "store", config.tasks.store.as_deref().map(path))?;

@@ -201,6 +201,10 @@ pub(super) enum Fault {
     Endpoint,
     /// A name that no finding has.
     Finding,
+    /// Not the id of a query.
+    Fingerprint,
+    /// Occurs for what is no plain URL of a collector.
+    Collector,
     /// A name that no header field has.
     FieldName,
     Glob,
@@ -305,6 +309,8 @@ impl fmt::Display for Fault {
                 let kinds = kinds.join(", ");
                 write!(f, "expected the id of a finding, such as \"slow_endpoint:GET /report\", or a kind: {kinds}")
             }
+            Fault::Fingerprint => f.write_str("expected the id of a query, such as \"q_0123456789abcdef\""),
+            Fault::Collector => f.write_str("expected the URL of a collector, such as \"http://127.0.0.1:4320\""),
             Fault::FieldName => write!(f, "expected the name of a header field, such as \"cdn-cache-control\""),
             Fault::Cookie => {
                 f.write_str("expected a cookie's name, with or without a \"*\" at its end, such as \"_ga*\"")

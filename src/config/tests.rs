@@ -175,14 +175,14 @@ refuses! {
          proxy.toml:4: route.math: unknown key; did you mean \"match\"?";
     an_unknown_key_of_the_file: "colour = \"red\"" =>
         "proxy.toml:1: colour: unknown key; the file takes mode, server, admin, cache, compression, \
-         cache_headers, route, profile, advice, tasks";
+         cache_headers, route, profile, query, advice, tasks";
     another_mode: "mode = \"off\"" => "proxy.toml:1: mode = \"off\": expected \"on\" or \"observe\"";
     an_unknown_key_in_quotes: "[tasks]\n\"a\\nb\" = 1" =>
         "proxy.toml:2: tasks.\"a\\u000Ab\": unknown key; [tasks] takes store";
     an_unknown_section: "[cahce]" => "proxy.toml:1: cahce: unknown section; did you mean \"cache\"?";
     an_unknown_section_far_from_all: "[[listener]]" =>
         "proxy.toml:1: listener: unknown section; the file takes mode, server, admin, cache, compression, \
-         cache_headers, route, profile, advice, tasks";
+         cache_headers, route, profile, query, advice, tasks";
     an_unknown_section_within: "[server.timeout]\nread = \"1s\"" =>
         "proxy.toml:1: server.timeout: unknown section; did you mean \"timeouts\"?";
     a_value_for_a_section: "cache = true" =>
@@ -444,7 +444,7 @@ fn the_printed_configuration_names_the_keys_without_a_value() {
 
 /// Every key that a file may have, learnt from what is said about one that it may not have.
 fn known_keys() -> BTreeSet<String> {
-    const SECTIONS: [&str; 11] = [
+    const SECTIONS: [&str; 13] = [
         "server",
         "server.tls",
         "server.timeouts",
@@ -454,6 +454,8 @@ fn known_keys() -> BTreeSet<String> {
         "compression",
         "cache_headers",
         "profile",
+        "query",
+        "query.otlp",
         "advice",
         "tasks",
     ];

@@ -1,6 +1,6 @@
 //! The time that figures are about, and what is kept of an endpoint's past.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,11 @@ impl Window {
     /// Its name.
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].0
+    }
+
+    /// How long it is, as its name says.
+    pub fn length(self) -> Duration {
+        Duration::from_secs(60 * self.minutes())
     }
 
     fn minutes(self) -> u64 {

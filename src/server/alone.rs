@@ -130,8 +130,9 @@ impl Engine {
         reply: &mut R,
     ) -> Served {
         let (upstream, detail) = (Some(exchange.asked), status.detail());
-        let served =
-            Served { detail, upstream, ..Served::new(exchange.head.status(), outcome) }.of_a_stream(&exchange.head);
+        let served = Served { detail, upstream, ..Served::new(exchange.head.status(), outcome) }
+            .of_a_stream(&exchange.head)
+            .with_database(&exchange.head);
         if self.is_watched(&request.head, &request.rule, &exchange.head) {
             exchange.watch(self.state.observer.digest());
         }

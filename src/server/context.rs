@@ -20,7 +20,7 @@ use crate::{
     route::Policy,
 };
 
-use super::{Served, access_log::Line};
+use super::{Served, access_log::Line, trace::Trace};
 
 /// A request on its way: its head, who sent it, when it came.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub(super) struct Request {
     /// The codings that the client takes, where they are our business. Then the head does not name them any more: the app
     /// is asked for the body as it is, and nothing is chosen by them but the coding made here.
     pub(super) accepted: Option<Accepted>,
+    /// The trace that the app is asked in, where its spans are listened to.
+    pub(super) trace: Option<Trace>,
     /// Coding for this request.
     pub(super) spent: Spent,
     /// Body bytes that its client is not sent since they are coded.
@@ -90,13 +92,16 @@ pub(super) struct Rule {
     pub(super) counts: Arc<Counts>,
     /// Bodies are coded here.
     pub(super) codes: bool,
+    /// The app's spans are listened to.
+    pub(super) traces: bool,
 }
 
 impl Request {
     pub(super) fn new(mut head: RequestHead, peer: Peer, began: Instant, rule: Arc<Rule>) -> Self {
         let id = RequestId::of(&head);
         let accepted = rule.codes.then(|| Accepted::take(&mut head));
-        Self { head, peer, began, id, rule, accepted, spent: Spent::default(), saved: Saved::default() }
+        let trace = rule.traces.then(|| Trace::of(&head));
+        Self { head, peer, began, id, rule, accepted, trace, spent: Spent::default(), saved: Saved::default() }
     }
 }
 
@@ -134,6 +139,9 @@ impl Request {
 
     /// The trace it belongs to.
     pub(super) fn trace_id(&self) -> Option<TraceId> {
+        if let Some(trace) = &self.trace {
+            return trace.id.to_string().as_bytes().try_into().ok();
+        }
         self.head.get("traceparent").and_then(trace_id)?.as_bytes().try_into().ok()
     }
 }

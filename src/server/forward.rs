@@ -21,6 +21,7 @@ use crate::{
     cache::{Bypass, Outcome, policy, status::CacheStatus},
     header::{Fields, refusal::Refusal, request::Version},
     profile::Asked,
+    query::server_timing::{self, DatabaseTime},
     traffic::{Entered, UpstreamFailure},
 };
 
@@ -74,6 +75,8 @@ pub(super) struct Context {
     entered: Option<Instant>,
     sent: Option<Instant>,
     asked: Asked,
+    /// What the app says of its database.
+    database: Option<DatabaseTime>,
     /// The app has answered.
     heard: bool,
     /// With a stream of events.
@@ -137,6 +140,7 @@ impl ProxyHttp for Forward {
             entered: None,
             sent: None,
             asked: Asked::default(),
+            database: None,
             heard: false,
             open: false,
             body_bytes: 0,
@@ -306,6 +310,7 @@ impl ProxyHttp for Forward {
             return Ok(());
         }
         ctx.engine.state.traffic.upstream_answered();
+        ctx.database = server_timing::read(Sent(response).all("server-timing"));
         (ctx.asked.first_byte, ctx.heard) = (ctx.sent.map_or(Duration::ZERO, |sent| sent.elapsed()), true);
         if ends == Ends::ByConnection {
             // What it names there is no coding. pingora has framed what names nothing in chunks already.
@@ -396,7 +401,8 @@ impl ProxyHttp for Forward {
             request.spent.add(recoding.spent());
         }
         let (upstream, open) = (ctx.heard.then_some(ctx.asked), ctx.open);
-        let served = Served { detail, error, upstream, whole, open, ..Served::new(status, Outcome::Bypass) };
+        let database = ctx.database.filter(|_| ctx.heard);
+        let served = Served { detail, error, upstream, database, whole, open, ..Served::new(status, Outcome::Bypass) };
         ctx.engine.record(request, served, session.body_bytes_sent() as u64);
     }
 }

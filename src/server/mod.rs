@@ -50,6 +50,7 @@ mod settings;
 mod share;
 mod slots;
 mod tls;
+mod trace;
 mod upgrade;
 mod upstream;
 mod verify;
@@ -63,6 +64,10 @@ use crate::{
     cache_headers, compress,
     header::{Fields, Framing, RequestHead, ResponseHead, refusal::Refusal},
     profile::{self, Asked, Ending, Sample},
+    query::{
+        self,
+        server_timing::{self, DatabaseTime},
+    },
     route::{self, Policy, Route},
     state::State,
 };
@@ -124,6 +129,8 @@ struct Served {
     error: Option<&'static str>,
     /// How long the app took, if it was asked for this request.
     upstream: Option<Asked>,
+    /// What its answer says of the database, if it does.
+    database: Option<DatabaseTime>,
     /// Whether the client has the whole answer.
     whole: bool,
     /// It was a stream of events, which lasts as long as somebody listens.
@@ -133,12 +140,18 @@ struct Served {
 impl Served {
     /// A status, and nothing else yet.
     fn new(status: u16, outcome: Outcome) -> Self {
-        Self { status, outcome, detail: None, error: None, upstream: None, whole: false, open: false }
+        Self { status, outcome, detail: None, error: None, upstream: None, database: None, whole: false, open: false }
     }
 
     /// With what the head says of how long it lasts.
     fn of_a_stream(self, head: &ResponseHead) -> Self {
         Self { open: head.get("content-type").is_some_and(is_event_stream), ..self }
+    }
+
+    /// With what the app's head says of the database, if the app was asked for this request.
+    fn with_database(self, head: &impl Fields) -> Self {
+        let database = self.upstream.and_then(|_| server_timing::read(head.all("server-timing")));
+        Self { database, ..self }
     }
 
     /// With how sending it ended.
@@ -184,7 +197,8 @@ impl Engine {
             .chain([(None, Policy::default())])
             .map(|(name, policy)| {
                 let codes = compression.codes(&policy) && settings.mode == Mode::On;
-                Arc::new(Rule { codes, counts: state.cache.stats.of_route(name), policy })
+                let traces = settings.traces;
+                Arc::new(Rule { codes, traces, counts: state.cache.stats.of_route(name), policy })
             })
             .collect();
         let origin = Origin::new(&settings, &state.traffic);
@@ -296,6 +310,16 @@ impl Engine {
             self.log.as_ref().filter(|_| self.settings.access_log.wants(served.status, !served.whole, duration))
         {
             log.write(request.line(&served, profile::template(path, served.status), duration, bytes));
+        }
+        if let Some(asked) = served.upstream.filter(|_| request.trace.is_some() || served.database.is_some()) {
+            let endpoint = query::Endpoint {
+                method: profile::method_name(&request.head.method),
+                name: profile::template(path, served.status).into(),
+            };
+            let (trace, database) = (request.trace, served.database);
+            let (trace, span) = (trace.map(|trace| trace.id), trace.map(|trace| trace.span));
+            let took = asked.first_byte;
+            self.state.queries.request(query::Request { trace, span, endpoint, took, database }, ended);
         }
         self.state.profiler.record(Sample {
             path: profile::Path::of(path),

@@ -34,6 +34,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// Where the app is.
     pub upstream: Upstream,
+    /// The app's spans are listened to: each request to it has a trace. Default `false`.
+    pub traces: bool,
     /// The only authorities, PEM, that certificates of an `https://` app are believed from. Default: the system's.
     pub upstream_ca: Option<PathBuf>,
     /// Sent to the app as Host in place of the client's.
@@ -191,6 +193,7 @@ impl Default for Settings {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
             tls: None,
             upstream: Upstream::Host { protocol: Protocol::Http, host: "127.0.0.1".into(), port: 3000 },
+            traces: false,
             upstream_ca: None,
             host: None,
             trusted_proxies: private_networks(),

@@ -193,7 +193,7 @@ impl Engine {
             let status = CacheStatus::Revalidated { why, ttl: entry.ttl(now), collapsed };
             let upstream = (!collapsed).then_some(answered.asked);
             let served = self.reuse(request, entry, status, Outcome::Revalidated, now, reply).await;
-            return Served { upstream, ..served };
+            return Served { upstream, ..served }.with_database(&answered.head);
         }
         let (status, outcome) = match &answered.decision {
             _ if collapsed => (CacheStatus::Collapsed { why }, Outcome::Collapsed),
@@ -202,7 +202,9 @@ impl Engine {
         };
         let (upstream, detail) = (began.then_some(answered.asked), status.detail());
         let served = |status, whole| {
-            Served { detail, upstream, whole, ..Served::new(status, outcome) }.of_a_stream(&answered.head)
+            Served { detail, upstream, whole, ..Served::new(status, outcome) }
+                .of_a_stream(&answered.head)
+                .with_database(&answered.head)
         };
         let added = self.ours(request, status);
         let personal = answered.decision.is_err() && asker.is_identified();

@@ -169,6 +169,12 @@ pub(super) fn add_ours(out: &mut RequestHeader, request: &Request, sending: &Sen
     out.insert_header("X-Real-IP", header_value_from_slice(told.x_real_ip.as_bytes()))?;
     out.insert_header("Forwarded", header_value_from_slice(&told.forwarded))?;
     out.insert_header("Via", header_value_from_slice(&via))?;
+    if let Some(trace) = &request.trace {
+        out.insert_header("traceparent", trace.field())?;
+        if trace.is_new {
+            out.remove_header("tracestate");
+        }
+    }
     out.insert_header("X-Request-Id", header_value_from_slice(request.id.as_str().as_bytes()))?;
     Ok(())
 }

@@ -38,6 +38,7 @@ mod openapi;
 mod owners;
 mod poisoning;
 mod profile;
+mod queries;
 mod queue;
 mod ranges;
 mod reload;

@@ -19,7 +19,7 @@ use crate::admin::{
     markers::{MarkerView, Markers, NewMarker},
     mute::{MutedView, Wish},
     profile::{By, Overview, Slowest},
-    query_stats::{Queries, Received, Record, SEVERITIES},
+    query_stats::{Received, Record, SEVERITIES, view::Queries},
     series::Series,
     tasks::{NewTask, STATUSES, Tasks},
     view::{CacheStats, Cleared, Purged},

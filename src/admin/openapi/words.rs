@@ -16,7 +16,10 @@ use crate::{
     compress,
     header::coding::Coding,
     profile::{METHODS, Verdict, Window},
+    query,
 };
+
+use crate::admin::query_stats::view::CLASS_NAMES;
 
 pub(in crate::admin) fn evictions() -> Object {
     each(cache::Evicted::ALL, cache::Evicted::name, "What left the store, by reason.")
@@ -80,11 +83,19 @@ pub(in crate::admin) fn nothing_yet() -> Array {
 }
 
 pub(in crate::admin) fn attribution() -> Object {
-    nullable("Shares of the queries by how it is known which request they belong to; `null` without queries.")
+    let what = "Percent of the queries by how it is known which request they belong to; `null` without queries.";
+    let levels =
+        query::Level::ALL.iter().fold(nullable(what), |object, level| object.property(level.name(), f64::schema()));
+    levels.build()
 }
 
-pub(in crate::admin) fn timing() -> Object {
-    nullable("How many milliseconds queries took; `null` without queries.")
+pub(in crate::admin) fn query_histogram() -> Object {
+    let what = "Queries by how many milliseconds they took.";
+    each(&[0, 1, 2, 3, 4, 5, 6, 7, 8], |class| CLASS_NAMES[class], what)
+}
+
+pub(in crate::admin) fn query_severity() -> Object {
+    one_of(&query::Severity::ALL, query::Severity::name, "How grave it is.")
 }
 
 pub(in crate::admin) fn bound() -> Object {
@@ -152,9 +163,9 @@ pub(in crate::admin) fn evidence() -> Object {
 }
 
 /// An object that may be missing.
-fn nullable(what: &str) -> Object {
+fn nullable(what: &str) -> ObjectBuilder {
     let types = SchemaType::from_iter([Type::Object, Type::Null]);
-    ObjectBuilder::new().schema_type(types).description(Some(what)).build()
+    ObjectBuilder::new().schema_type(types).description(Some(what))
 }
 
 /// An object that has a number for each of these words.

@@ -87,7 +87,7 @@ function view() {
       cache(model, actions),
       compression(model),
       slow(model, actions),
-      queries(model),
+      queries(model, actions),
       tasks(model),
       notes()),
     footer(),

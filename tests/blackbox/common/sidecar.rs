@@ -188,6 +188,12 @@ impl Sidecar {
         self.announced("pacecar: admin on http://")
     }
 
+    /// Where it takes the app's spans.
+    #[track_caller]
+    pub(crate) fn otlp_addr(&self) -> SocketAddr {
+        self.announced("pacecar: spans on http://")
+    }
+
     /// Where it serves health and metrics alone.
     #[track_caller]
     pub(crate) fn probe_addr(&self) -> SocketAddr {
