@@ -78,6 +78,7 @@ pub(super) async fn optimization(State(state): Shared, uri: Uri) -> Result<Json<
 
 /// One execution of a query, as it is described; `query::record` reads it.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it describes what another module reads")]
 pub(super) struct Record {
     /// The statement, at most 64 KiB. Its values are not kept.

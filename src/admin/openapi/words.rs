@@ -94,6 +94,14 @@ pub(in crate::admin) fn query_histogram() -> Object {
     each(&[0, 1, 2, 3, 4, 5, 6, 7, 8], |class| CLASS_NAMES[class], what)
 }
 
+pub(in crate::admin) fn query_evidence() -> Object {
+    let anything = Some(AdditionalProperties::<Schema>::FreeForm(true));
+    let figures = ObjectBuilder::new().additional_properties(anything);
+    figures
+        .description(Some("Every figure that it rests on, with the unit in its name; which, depends on `type`."))
+        .build()
+}
+
 pub(in crate::admin) fn query_severity() -> Object {
     one_of(&query::Severity::ALL, query::Severity::name, "How grave it is.")
 }

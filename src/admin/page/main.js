@@ -37,6 +37,8 @@ const model = {
   allSlow: false,
   mutedConfig: null,
   said: "",
+  /** What could not be done. */
+  trouble: null,
   theme: localStorage.getItem("pacecar-theme") ?? "auto",
   explained: { url: "", header: "", answer: null, error: null },
   purging: { scope: "urls", text: "", mode: "soft", tried: null, done: null, error: null },
@@ -91,6 +93,7 @@ function view() {
       tasks(model),
       notes()),
     footer(),
+    h("div", { class: "trouble", role: "alert" }, model.trouble),
     h("div", { class: "unseen", "aria-live": "polite" }, model.said));
 }
 
@@ -444,8 +447,12 @@ async function attempt(what) {
   try {
     return await what();
   } catch (error) {
-    model.said = error.message;
+    model.trouble = `That was not done: ${error.message}`;
     render();
+    setTimeout(() => {
+      model.trouble = null;
+      render();
+    }, 8000);
     return null;
   }
 }

@@ -202,7 +202,7 @@ struct Recommendation {
     endpoint: Option<String>,
     title: String,
     suggestion: &'static str,
-    #[schema(schema_with = words::evidence)]
+    #[schema(schema_with = words::query_evidence)]
     evidence: serde_json::Value,
     /// Of the database's time in an hour, what it takes.
     impact_ms_per_hour: f64,

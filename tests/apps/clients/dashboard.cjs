@@ -338,6 +338,13 @@ const scenarios = {
     await page.getByRole("article", { name: gravest.title, exact: true }).waitFor();
     assert.equal((await json(job, "/performance/profile/insights")).muted, 0);
 
+    // What is refused is said, and changes nothing.
+    expected.push(/503/);
+    await page.route("**/insights/mute", (route) => route.fulfill({ status: 503, json: { detail: "no room just now" } }));
+    await page.getByRole("button", { name: `Mute: ${gravest.title}` }).click();
+    await page.getByRole("alert").filter({ hasText: "That was not done: no room just now" }).waitFor();
+    await page.unroute("**/insights/mute");
+
     const download = page.waitForEvent("download");
     await page.getByRole("button", { name: "Save JSON" }).click();
     const saved = await download;
