@@ -116,6 +116,11 @@ impl Engine {
     /// Refreshes what is stored in the background, once for all who are given it meanwhile (RFC 5861 §3). The request
     /// goes on its behalf, without what says who asked.
     pub(super) fn refresh(self: &Arc<Self>, request: &Request, key: Key, asker: Asker, stored: &Arc<Entry>) {
+        // A refresh that ended since this request looked has done it: its flight is no longer there to be joined.
+        let now_stored = self.state.cache.stored(&key, &request.head, asker);
+        if now_stored.is_some_and(|now_stored| !Arc::ptr_eq(&now_stored, stored)) {
+            return;
+        }
         let personal = |name: &[u8]| asker.is_identified() && (is(name, "cookie") || is(name, "authorization"));
         let head = request.head.as_get_without(personal);
         let request = Request::new(head, request.peer, Instant::now(), request.rule.clone());
