@@ -18,7 +18,7 @@
 //! - [`traffic`]: counters of the front door: connections, refusals, failures of the origin.
 //! - [`state`]: every long-lived component, built once.
 //! - [`server`]: the front door and the way of a request; the only place, with [`app`], that names pingora.
-//! - [`admin`]: the admin port: JSON, metrics, health.
+//! - [`admin`]: the admin port: JSON, metrics, health, the dashboard page; the receiver of spans.
 //! - [`app`]: the wiring; [`demo`]: a small web app to put Pacecar in front of.
 //!
 //! Arrows point one way: `main → app → {server, admin} → state → domain → header`, and domain modules do not

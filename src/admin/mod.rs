@@ -4,8 +4,9 @@
 //! - `series`: figures step by step; `compare`: two endpoints or times side by side.
 //! - `clear`: purges; `explain`: why a request is answered as it is; `compression`: what coding did.
 //! - `entries`: the app's own results, put, got and deleted; `body`: how bodies are received.
-//! - `insights`: what should be done; `mute`: what not; `markers`: moments from which on things may be different; `query_stats`, `tasks`:
-//!   what is empty as yet; `dashboard`: everything at once, with the `ledger`; `stream`: the same once a second.
+//! - `insights`: what should be done; `mute`: what not; `markers`: moments from which on things may be different.
+//! - `query_stats`: the app's database queries; `receiver`: the spans that they are known from, on a port of its own.
+//! - `tasks`: what is empty as yet; `dashboard`: everything at once, with the `ledger`; `stream`: the same once a second.
 //! - `openapi`: what all of this looks like, for programs; `examples`: an answer of each endpoint, held against it.
 //! - `page`: the dashboard for people, which asks the endpoints above.
 //! - `metrics`: the same figures for Prometheus; `exposition`: how metric families are put together.

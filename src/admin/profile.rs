@@ -250,7 +250,7 @@ struct Endpoint {
     trend: Trend,
 }
 
-/// Durations of one endpoint.
+/// Durations, of an endpoint or a query, in milliseconds.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Latency {
     min: f64,
@@ -372,6 +372,20 @@ impl From<profile::Summary> for Latency {
             p99: millis(summary.p99),
             max: millis(summary.max),
             stdev: millis(summary.stdev),
+        }
+    }
+}
+
+impl From<query::Timing> for Latency {
+    fn from(timing: query::Timing) -> Self {
+        Self {
+            min: millis(timing.min),
+            avg: millis(timing.avg),
+            p50: millis(timing.p50),
+            p95: millis(timing.p95),
+            p99: millis(timing.p99),
+            max: millis(timing.max),
+            stdev: millis(timing.stdev),
         }
     }
 }

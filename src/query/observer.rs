@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 
 use super::{
     book::New,
-    event::{QueryEvent, Request, Source},
+    event::{QueryEvent, Request},
     fingerprint::{Fingerprint, Key, Print, fingerprint},
     otlp::{Decoded, Span},
     record::Record,
@@ -149,10 +149,5 @@ impl Observer {
     /// What sources handed in since the start.
     pub fn sources(&self) -> Sources {
         self.rings.sink().sources
-    }
-
-    /// Queries that were counted since the start, in the order of [`Source::ALL`].
-    pub fn counted(&self) -> [u64; Source::ALL.len()] {
-        self.rings.sink().sources.queries
     }
 }

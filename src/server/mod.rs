@@ -299,6 +299,27 @@ impl Engine {
         added
     }
 
+    /// Tells which request queries will be told of, where the app was asked and tells of any.
+    fn expect_queries(&self, request: &Request, served: &Served, ended: Instant) {
+        let Some(asked) = served.upstream.filter(|_| request.trace.is_some() || served.database.is_some()) else {
+            return;
+        };
+        let endpoint = query::Endpoint {
+            method: profile::method_name(&request.head.method),
+            name: profile::template(request.head.path(), served.status).into(),
+        };
+        self.state.queries.request(
+            query::Request {
+                trace: request.trace.map(|trace| trace.id),
+                span: request.trace.map(|trace| trace.span),
+                endpoint,
+                took: asked.first_byte,
+                database: served.database,
+            },
+            ended,
+        );
+    }
+
     fn record(&self, request: &Request, served: Served, bytes: u64) {
         let ended = Instant::now();
         let (path, duration) = (request.head.path(), ended - request.began);
@@ -311,16 +332,7 @@ impl Engine {
         {
             log.write(request.line(&served, profile::template(path, served.status), duration, bytes));
         }
-        if let Some(asked) = served.upstream.filter(|_| request.trace.is_some() || served.database.is_some()) {
-            let endpoint = query::Endpoint {
-                method: profile::method_name(&request.head.method),
-                name: profile::template(path, served.status).into(),
-            };
-            let (trace, database) = (request.trace, served.database);
-            let (trace, span) = (trace.map(|trace| trace.id), trace.map(|trace| trace.span));
-            let took = asked.first_byte;
-            self.state.queries.request(query::Request { trace, span, endpoint, took, database }, ended);
-        }
+        self.expect_queries(request, &served, ended);
         self.state.profiler.record(Sample {
             path: profile::Path::of(path),
             method: profile::method_name(&request.head.method),

@@ -9,10 +9,10 @@ use super::Wanted;
 use crate::{
     admin::{
         openapi::words,
-        profile::{per_second, seconds},
+        profile::{Latency, per_second, seconds},
         view::{Counts, millis, percent},
     },
-    query::{self, CLASSES, Level, Snapshot, Source, Timing, What},
+    query::{self, CLASSES, Level, Snapshot, Source, What},
     state::State,
     units,
 };
@@ -49,7 +49,7 @@ pub(in crate::admin) struct Queries {
     critical_queries: u64,
     /// Queries that were repeated for each row of another.
     n_plus_one_patterns: usize,
-    timing_ms: Option<TimingView>,
+    timing_ms: Option<Latency>,
     #[schema(schema_with = words::query_histogram)]
     histogram_ms: Counts,
     /// Whether missing indexes are looked for, and how.
@@ -100,32 +100,6 @@ struct ServerTimingSource {
     responses: u64,
 }
 
-/// How many milliseconds queries took.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::admin) struct TimingView {
-    min: f64,
-    avg: f64,
-    p50: f64,
-    p95: f64,
-    p99: f64,
-    max: f64,
-    stdev: f64,
-}
-
-impl From<Timing> for TimingView {
-    fn from(timing: Timing) -> Self {
-        Self {
-            min: millis(timing.min),
-            avg: millis(timing.avg),
-            p50: millis(timing.p50),
-            p95: millis(timing.p95),
-            p99: millis(timing.p99),
-            max: millis(timing.max),
-            stdev: millis(timing.stdev),
-        }
-    }
-}
-
 /// One query.
 #[derive(Debug, Serialize, ToSchema)]
 struct QueryView {
@@ -147,7 +121,7 @@ struct QueryView {
     rows_avg: Option<f64>,
     slow: u64,
     critical: u64,
-    timing_ms: Option<TimingView>,
+    timing_ms: Option<Latency>,
     /// Of the time of all queries.
     #[schema(minimum = 0, maximum = 100)]
     database_time_share_percent: f64,
@@ -266,7 +240,7 @@ impl Queries {
             slow_queries: snapshot.all.slow,
             critical_queries: snapshot.all.critical,
             n_plus_one_patterns: patterns,
-            timing_ms: snapshot.all.spread.timing().map(TimingView::from),
+            timing_ms: snapshot.all.spread.timing().map(Latency::from),
             histogram_ms: histogram(snapshot.all.spread.classes()),
             missing_index_analysis: "off: there is no connection for EXPLAIN in this version",
             top_queries: queries.take(wanted.limit).map(QueryView::of).collect(),
@@ -315,7 +289,7 @@ impl QueryView {
             rows_avg: (calls.rows_known > 0).then(|| rounded(calls.rows as f64 / calls.rows_known as f64)),
             slow: calls.slow,
             critical: calls.critical,
-            timing_ms: calls.spread.timing().map(TimingView::from),
+            timing_ms: calls.spread.timing().map(Latency::from),
             database_time_share_percent: percent(figures.share * 100.0),
             endpoints: figures.endpoints.iter().map(called_by).collect(),
         }
