@@ -25,7 +25,7 @@ INSTALL = install() { \
 
 # Real apps and clients for the tests.
 APPS := target/apps
-APPS_INSTALLED := $(foreach app,django express vite clients openapi prometheus,$(APPS)/$(app)/.installed)
+APPS_INSTALLED := $(foreach app,django express vite clients openapi prometheus postgres,$(APPS)/$(app)/.installed)
 
 .PHONY: help run test conformance bench bench-profile build-tools app-tools codec-tools bench-tools
 
@@ -227,3 +227,35 @@ $(APPS)/prometheus/.installed:
 		exit 1
 	fi
 	$(@D)/usr/bin/promtool --version >$@
+
+# PostgreSQL with hypopg, unpacked like Prometheus: installing it would start a cluster on this machine. `bin` is where
+# its programs are. The libraries that they stand on are installed where they are missing, but for the compiler of JIT,
+# which the tests switch off; the time zones are those of the system.
+$(APPS)/postgres/.installed:
+	@echo "unpacking PostgreSQL under $(@D)"
+	rm -rf $(@D)
+	mkdir -p $(@D)
+	$(INSTALL)
+	if command -v apt-get >/dev/null; then
+		package() { apt-cache depends postgresql 2>/dev/null | sed -nE 's/^ *Depends: (postgresql-[0-9]+)$$/\1/p'; }
+		[ -n "$$(package)" ] || $(SUDO) apt-get update -qq >/dev/null
+		package=$$(package)
+		download() { (cd $(@D) && apt-get download -qq -o APT::Sandbox::User=root "$$package" "$$package-hypopg" >/dev/null); }
+		download 2>/dev/null || { $(SUDO) apt-get update -qq >/dev/null && download; }
+		for archive in $(@D)/*.deb; do dpkg-deb -x "$$archive" $(@D); done
+		rm -r $(@D)/*.deb $(@D)/usr/lib/postgresql/*/lib/{bitcode,llvmjit*} $(@D)/usr/share/{doc,locale}
+		ln -s "usr/lib/postgresql/$${package#postgresql-}/bin" $(@D)/bin
+		libraries=$$(apt-cache depends "$$package" | sed -nE 's/^ *Depends: (lib[^ ]+)$$/\1/p' | grep -v '^libllvm')
+		if ldd $(@D)/bin/postgres $(@D)/bin/initdb | grep -q 'not found'; then install $$libraries; fi
+		[ -e /usr/share/zoneinfo/UTC ] || install tzdata
+	elif command -v pg_config >/dev/null && [ -e "$$(pg_config --sharedir)/extension/hypopg.control" ]; then
+		ln -s "$$(pg_config --bindir)" $(@D)/bin
+	else
+		echo "please install: PostgreSQL, hypopg" >&2
+		exit 1
+	fi
+	if ldd $(@D)/bin/postgres $(@D)/bin/initdb | grep 'not found' >&2; then
+		echo "PostgreSQL cannot run without these libraries: please install them" >&2
+		exit 1
+	fi
+	$(@D)/bin/postgres --version >$@

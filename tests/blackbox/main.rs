@@ -37,6 +37,7 @@ mod observe;
 mod openapi;
 mod owners;
 mod poisoning;
+mod postgres;
 mod profile;
 mod queries;
 mod queue;
