@@ -29,6 +29,7 @@ use crate::{
         Config, Sources,
         reload::{Look, keep_until_restart},
     },
+    explain,
     observe::Observer,
     profile::{Kept, Profiler},
     query,
@@ -232,6 +233,9 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     if let (Some(otlp), Some(settings)) = (otlp, config.otlp.clone()) {
         let stopped = async move { otlp_stopped.changed().await };
         answering.spawn(admin::serve_otlp(otlp, state.clone(), settings, stopped));
+    }
+    if let Some(settings) = config.explain.clone() {
+        tokio::spawn(explain::run(settings, state.clone()));
     }
     tokio::spawn(sweep_keyed(state.clone()));
     tokio::spawn(settle_profiler(state.clone(), config.profile_snapshot.clone()));

@@ -19,9 +19,10 @@
 //! - [`state`]: every long-lived component, built once.
 //! - [`server`]: the front door and the way of a request; the only place, with [`app`], that names pingora.
 //! - [`admin`]: the admin port: JSON, metrics, health, the dashboard page; the receiver of spans.
+//! - [`explain`]: asks PostgreSQL how it would execute the app's queries.
 //! - [`app`]: the wiring; [`demo`]: a small web app to put Pacecar in front of.
 //!
-//! Arrows point one way: `main → app → {server, admin} → state → domain → header`, and domain modules do not
+//! Arrows point one way: `main → app → {server, admin, explain} → state → domain → header`, and domain modules do not
 //! know each other. `tests/layers.rs` holds the source to it.
 //!
 //! # Invariants
@@ -44,6 +45,7 @@ pub mod cli;
 pub mod compress;
 pub mod config;
 pub mod demo;
+pub mod explain;
 pub mod header;
 pub mod observe;
 pub mod profile;

@@ -1,6 +1,6 @@
 //! Holds the source to the arrows of the design: who may name whom.
 //!
-//! `main → app → {server, admin} → state → domain → header`. Only the front door and the wiring know pingora, and the
+//! `main → app → {server, admin, explain} → state → domain → header`. Only the front door and the wiring know pingora, and the
 //! domain modules do not know each other.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
@@ -72,10 +72,10 @@ impl Arrow {
             "state" => (!is_domain(to) && to != "header").then_some("state names domain modules and header only"),
             "server" if to == "admin" => (!is_settings).then_some("server does not name admin"),
             "admin" if to == "server" => (!is_settings).then_some("admin does not name server"),
-            "server" | "admin" => matches!(to, "app" | "cli" | "config" | "demo")
+            "server" | "admin" | "explain" => matches!(to, "app" | "cli" | "config" | "demo")
                 .then_some("server and admin are given what they need by app"),
             // It maps the file onto the settings of every module.
-            "config" => (!is_domain(to) && !matches!(to, "server" | "admin" | "header"))
+            "config" => (!is_domain(to) && !matches!(to, "server" | "admin" | "explain" | "header"))
                 .then_some("config names settings, and nobody that is built from them"),
             _ => None,
         }

@@ -16,11 +16,11 @@
 //! | `cache_verified_total`, `cache_wrong_ratio`, `cache_simulated_hit_ratio` | 15, and 5 per such route |
 //! | `keyed_cache_*` | 35 |
 //! | `compression_*` | 85 |
-//! | `query_*` | 20 |
+//! | `query_*` | 30 |
 //! | `config_*`, `build_info` | 20 |
 //! | `ratelimited_total` | 30 |
 //! | `process_*` | 25 |
-//! | all of these | 465 |
+//! | all of these | 475 |
 //! | `requests` | some 40 for each of `profile.metrics_endpoints`, and 170 for the rest of them |
 //!
 //! `upstream_errors_total` has connections that could not be made among its reasons (`resolve`, `connect`,
@@ -49,7 +49,7 @@ use crate::{
         encoder::{Effort, whole},
     },
     header::{accept_encoding::Accepted, coding::Coding},
-    query,
+    query::{self, explain::Verdict},
     state::{self, Reloads},
     traffic::{Ratelimited, Traffic},
 };
@@ -117,7 +117,7 @@ fn others(exposition: &mut Exposition, state: &state::State) {
     sizing(exposition, state.cache.simulation.sizing(Instant::now().into_std()).as_ref());
     keyed(exposition, &state.keyed.snapshot());
     compression::families(exposition, &state.compression.stats.snapshot());
-    queries(exposition, &state.queries.sources());
+    queries(exposition, &state.queries);
     reloads(exposition, &state.reloads);
     ratelimited(exposition, &state.ratelimited);
     let build = [
@@ -218,7 +218,8 @@ fn ratelimited(exposition: &mut Exposition, ratelimited: &Ratelimited) {
     );
 }
 
-fn queries(exposition: &mut Exposition, sources: &query::Sources) {
+fn queries(exposition: &mut Exposition, queries: &query::Observer) {
+    let sources = queries.sources();
     exposition.counters(
         "query_calls_total",
         "Database queries that were told of, by their source.",
@@ -241,6 +242,17 @@ fn queries(exposition: &mut Exposition, sources: &query::Sources) {
         "query_server_timings_total",
         "Answers of the app that say in Server-Timing how long its database took.",
         sources.server_timings,
+    );
+    let (explains, failures) = queries.explains();
+    exposition.counters(
+        "query_explained_total",
+        "Queries that PostgreSQL was asked to explain, by what its answer means.",
+        Verdict::NAMES.iter().zip(explains).map(|(verdict, count)| counter(&[("verdict", verdict)], count)),
+    );
+    exposition.counter(
+        "query_explain_failures_total",
+        "How often the database did not answer when a query was to be explained.",
+        failures,
     );
 }
 
@@ -473,6 +485,10 @@ mod tests {
             expected.push(format!("query_spans_total{{result=\"{result}\"}}"));
         }
         expected.push("query_server_timings_total".into());
+        for verdict in Verdict::NAMES {
+            expected.push(format!("query_explained_total{{verdict=\"{verdict}\"}}"));
+        }
+        expected.push("query_explain_failures_total".into());
         for policy in crate::admin::policies() {
             expected.push(format!("ratelimited_total{{policy=\"{policy}\"}}"));
         }
@@ -504,7 +520,7 @@ mod tests {
         (&["cache_"], 120),
         (&["keyed_cache_"], 35),
         (&["compression_"], 85),
-        (&["query_"], 20),
+        (&["query_"], 30),
         (&["config_", "build_"], 20),
         (&["ratelimited"], 30),
         (&["process_"], 25),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::query::{self, Fingerprint, What};
+use crate::query::{self, Fingerprint, Missing, What, explain::Proof};
 
 use super::{Confidence, Endpoint, Facts, Figure, Finding, Remedy, Severity, Worth};
 
@@ -49,7 +49,7 @@ fn told(finding: &query::Finding, kind: &'static str, texts: &BTreeMap<Fingerpri
         subject: finding.query.map(|query| query.to_string()).unwrap_or_default(),
         title: format!("{}{place}", finding.title()),
         because: format!("{}{shown}", because(&finding.what)),
-        remedy: Remedy::Sentence(finding.suggestion().into()),
+        remedy: Remedy::Sentence(finding.suggestion().into_owned()),
         worth: Worth {
             upstream_seconds_per_minute: Some(finding.impact_per_hour.as_secs_f64() / 60.0)
                 .filter(|worth| *worth > 0.0),
@@ -61,6 +61,20 @@ fn told(finding: &query::Finding, kind: &'static str, texts: &BTreeMap<Fingerpri
 
 fn because(what: &What) -> String {
     match what {
+        What::Missing(Missing { slow, proposal }) => {
+            let proof = proposal.proof.map_or("".into(), |Proof { before, after }| {
+                format!(" The planner was shown the index: its estimate falls from {before:.0} to {after:.0}.")
+            });
+            format!(
+                "PostgreSQL reads all {} rows of {} to find some {}, in a query that was executed {} times in the last \
+                 hour and takes {:.1} ms on average.{proof}",
+                proposal.rows,
+                proposal.table,
+                proposal.wanted,
+                slow.calls,
+                slow.timing.avg.as_secs_f64() * 1e3
+            )
+        }
         What::Critical(slow) | What::Slow(slow) | What::NoIndex(slow) => format!(
             "It was executed {} times in the last hour; {} of them were slow and {} critical, the longest took {:.0} ms.",
             slow.calls,
@@ -90,6 +104,18 @@ fn because(what: &What) -> String {
 
 fn evidence(what: &What) -> BTreeMap<&'static str, Figure> {
     match what {
+        What::Missing(Missing { slow, proposal }) => {
+            let mut figures = BTreeMap::from([
+                ("calls", Figure::Count(slow.calls)),
+                ("avg_ms", Figure::Number(slow.timing.avg.as_secs_f64() * 1e3)),
+                ("table_rows", Figure::Count(proposal.rows)),
+                ("found_rows", Figure::Count(proposal.wanted)),
+            ]);
+            if let Some(Proof { before, after }) = proposal.proof {
+                figures.extend([("cost", Figure::Number(before)), ("cost_with_index", Figure::Number(after))]);
+            }
+            figures
+        }
         What::Critical(slow) | What::Slow(slow) | What::NoIndex(slow) => BTreeMap::from([
             ("calls", Figure::Count(slow.calls)),
             ("slow", Figure::Count(slow.slow)),

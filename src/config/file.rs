@@ -203,6 +203,7 @@ pub(super) struct Query {
     pub(super) n_plus_one: Option<Given<usize>>,
     pub(super) ignore: Option<List<Fingerprint>>,
     pub(super) otlp: Otlp,
+    pub(super) explain: Explain,
 }
 
 /// `[query.otlp]`.
@@ -211,6 +212,13 @@ pub(super) struct Otlp {
     pub(super) there: bool,
     pub(super) listen: Option<Given<SocketAddr>>,
     pub(super) forward_to: Option<Given<String>>,
+}
+
+/// `[query.explain]`.
+#[derive(Debug, Default)]
+pub(super) struct Explain {
+    pub(super) there: bool,
+    pub(super) url_env: Option<Given<String>>,
 }
 
 /// `[advice]`.
@@ -402,10 +410,26 @@ impl Query {
             n_plus_one: section.whole("n_plus_one", 2..=10_000),
             ignore: section.texts("ignore", |text| text.parse().map_err(|_| Fault::Fingerprint)),
             otlp: Otlp::read(section.section("otlp")),
+            explain: Explain::read(section.section("explain")),
         };
         section.finish();
         query
     }
+}
+
+impl Explain {
+    fn read(mut section: Section<'_>) -> Explain {
+        let explain = Explain { there: section.is_there(), url_env: section.text("url_env", variable) };
+        section.finish();
+        explain
+    }
+}
+
+/// The name of a variable of the environment (POSIX, "Environment Variable Definition").
+fn variable(text: &str) -> Result<String, Fault> {
+    let is_word = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_name = is_word && text.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+    if is_name { Ok(text.into()) } else { Err(Fault::Variable) }
 }
 
 impl Otlp {

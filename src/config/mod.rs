@@ -30,7 +30,7 @@ use file::{File, List, MaxBytes};
 use problem::{Fault, Place, Problem};
 pub use problem::{Given, Problems};
 
-use crate::{admin, advice, cache, cache_headers, compress, profile, query, route, server};
+use crate::{admin, advice, cache, cache_headers, compress, explain, profile, query, route, server};
 
 /// A longer file is not a configuration: reading it whole would only cost memory.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -60,6 +60,8 @@ pub struct Config {
     pub query: query::Settings,
     /// `[query.otlp]`; `None` where the section is not there.
     pub otlp: Option<admin::OtlpSettings>,
+    /// `[query.explain]`; `None` where the section is not there.
+    pub explain: Option<explain::Settings>,
     /// `[advice]`.
     pub advice: advice::Settings,
     /// `[tasks]`.
@@ -156,6 +158,7 @@ impl Config {
             profile_snapshot: given(&file.profile.snapshot),
             query: query_settings(&file.query),
             otlp: file.query.otlp.there.then(|| otlp_settings(&file.query.otlp)),
+            explain: file.query.explain.there.then(|| explain_settings(&file.query.explain)),
             advice: advice::Settings { mute: file.advice.mute.as_ref().map(items).unwrap_or_default() },
             tasks: Tasks { store: given(&file.tasks_store) },
         }
@@ -351,6 +354,10 @@ fn query_settings(file: &file::Query) -> query::Settings {
 fn otlp_settings(file: &file::Otlp) -> admin::OtlpSettings {
     let default = admin::OtlpSettings::default();
     admin::OtlpSettings { listen: or(&file.listen, default.listen), forward_to: given(&file.forward_to) }
+}
+
+fn explain_settings(file: &file::Explain) -> explain::Settings {
+    explain::Settings { url_env: or(&file.url_env, explain::Settings::default().url_env) }
 }
 
 fn given<T: Clone>(given: &Option<Given<T>>) -> Option<T> {

@@ -11,7 +11,7 @@ use super::Config;
 use super::delivery::CLASSES;
 use super::problem::quote;
 use crate::{
-    admin, cache, cache_headers, compress, profile, query, route,
+    admin, cache, cache_headers, compress, explain, profile, query, route,
     server::{
         self,
         access_log::{Format, Which},
@@ -53,6 +53,12 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
         Some(admin::OtlpSettings { listen, forward_to }) => {
             writeln!(out, "\n[query.otlp]\nlisten = {}", quote(&listen.to_string()))?;
             optional(out, "forward_to", forward_to.as_deref().map(quote))?;
+        }
+    }
+    match &config.explain {
+        None => writeln!(out, "\n# [query.explain] is not set: no url_env")?,
+        Some(explain::Settings { url_env }) => {
+            writeln!(out, "\n[query.explain]\nurl_env = {}", quote(url_env))?;
         }
     }
     writeln!(out, "\n[advice]\nmute = {}", list(config.advice.mute.iter().cloned()))?;

@@ -203,6 +203,8 @@ pub(super) enum Fault {
     Finding,
     /// Not the id of a query.
     Fingerprint,
+    /// No name of a variable of the environment.
+    Variable,
     /// Occurs for what is no plain URL of a collector.
     Collector,
     /// A name that no header field has.
@@ -310,6 +312,9 @@ impl fmt::Display for Fault {
                 write!(f, "expected the id of a finding, such as \"slow_endpoint:GET /report\", or a kind: {kinds}")
             }
             Fault::Fingerprint => f.write_str("expected the id of a query, such as \"q_0123456789abcdef\""),
+            Fault::Variable => {
+                f.write_str("expected the name of a variable of the environment, such as \"PACECAR_EXPLAIN_URL\"")
+            }
             Fault::Collector => f.write_str("expected the URL of a collector, such as \"http://127.0.0.1:4320\""),
             Fault::FieldName => write!(f, "expected the name of a header field, such as \"cdn-cache-control\""),
             Fault::Cookie => {

@@ -38,6 +38,7 @@ pub fn keep_until_restart(running: &Config, wanted: &mut Config) -> Vec<&'static
     keep("cache.keyed.max_bytes", &running.keyed.max_bytes, &mut wanted.keyed.max_bytes, &mut kept);
     keep("profile.snapshot", &running.profile_snapshot, &mut wanted.profile_snapshot, &mut kept);
     keep("query.otlp", &running.otlp, &mut wanted.otlp, &mut kept);
+    keep("query.explain", &running.explain, &mut wanted.explain, &mut kept);
     wanted.server.traces = running.otlp.is_some();
     keep("tasks.store", &running.tasks.store, &mut wanted.tasks.store, &mut kept);
     kept

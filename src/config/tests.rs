@@ -444,7 +444,7 @@ fn the_printed_configuration_names_the_keys_without_a_value() {
 
 /// Every key that a file may have, learnt from what is said about one that it may not have.
 fn known_keys() -> BTreeSet<String> {
-    const SECTIONS: [&str; 13] = [
+    const SECTIONS: [&str; 14] = [
         "server",
         "server.tls",
         "server.timeouts",
@@ -456,6 +456,7 @@ fn known_keys() -> BTreeSet<String> {
         "profile",
         "query",
         "query.otlp",
+        "query.explain",
         "advice",
         "tasks",
     ];

@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 
 use super::{
     event::{Endpoint, QueryEvent},
+    explain::{Explained, Question, Stands, Verdict, is_due},
     fingerprint::{Dialect, Fingerprint, Kind, Print, normalise},
     history::{History, Merge, Minute},
     settings::Settings,
@@ -110,6 +111,9 @@ pub(super) struct Known {
     pub(super) tables: Arc<[String]>,
     pub(super) predicates: Arc<[Predicate]>,
     pub(super) name: Option<Arc<str>>,
+    /// The database that it was seen first with.
+    pub(super) database: Option<Arc<str>>,
+    pub(super) explained: Option<Explained>,
     pub(super) first: Instant,
     pub(super) last: Instant,
     pub(super) history: History<Calls>,
@@ -128,6 +132,8 @@ impl Known {
             tables: new.subject.tables.into(),
             predicates: new.subject.predicates.into(),
             name: None,
+            database: event.database.map(Arc::from),
+            explained: None,
             first: now,
             last: now,
             history: History::default(),
@@ -139,7 +145,14 @@ impl Known {
         let names: usize = self.tables.iter().map(String::len).sum();
         let predicates: usize = self.predicates.iter().map(|one| size_of::<Predicate>() + one.column.len() + 32).sum();
         let endpoints: usize = self.endpoints.iter().map(|(_, calls)| 100 + calls.heap_bytes()).sum();
-        size_of::<Self>() + self.text.len() + names + predicates + endpoints + self.history.heap_bytes()
+        // Of a verdict, its names and a statement.
+        let verdict = if self.explained.is_some() { 500 } else { 0 };
+        size_of::<Self>() + verdict + self.text.len() + names + predicates + endpoints + self.history.heap_bytes()
+    }
+
+    fn stands(&self) -> Stands<'_> {
+        let is_whole = self.counts && !self.is_cut && !self.text.is_empty();
+        Stands { kind: self.kind, dialect: self.dialect, is_whole, explained: self.explained.as_ref() }
     }
 
     /// The time that it took in the last day.
@@ -206,6 +219,24 @@ impl Book {
         if let Some(place) = place {
             *known.endpoints[place].1.now(minute) += calls;
         }
+    }
+
+    /// The query that the planner is to be asked about next: of those that are worth it, what takes most time.
+    pub(super) fn question(&self, (now, minute): (Instant, Minute)) -> Option<Question> {
+        let may_be_due = self.known.iter().filter(|(_, known)| known.stands().may_be_due());
+        let due = may_be_due.filter_map(|(id, known)| {
+            let calls = known.history.last(60, minute);
+            is_due(&known.stands(), &calls, now).then(|| (calls.spread.sum(), *id, known))
+        });
+        let (_, id, known) = due.max_by_key(|(took, id, _)| (*took, *id))?;
+        Some(Question { id, shape: known.text.clone(), kind: known.kind, database: known.database.clone() })
+    }
+
+    /// Takes the planner's answer.
+    pub(super) fn explained(&mut self, id: Fingerprint, verdict: Arc<Verdict>, (now, minute): (Instant, Minute)) {
+        let Some(known) = self.known.get_mut(&id) else { return };
+        let took = known.history.last(60, minute).spread.timing().map_or(Duration::ZERO, |timing| timing.avg);
+        known.explained = Some(Explained { verdict, at: now, took });
     }
 
     /// Whether there is room for one more, if need be by giving up some that were idle and took the least time.

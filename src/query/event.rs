@@ -54,6 +54,8 @@ pub struct QueryEvent<'a> {
     pub name: Option<&'a str>,
     /// Its table, as the source has it.
     pub table: Option<&'a str>,
+    /// The database that was asked.
+    pub database: Option<&'a str>,
     /// A hash without a key of the values that were sent beside it.
     pub sent: Option<u64>,
     /// The trace that it belongs to.
@@ -80,6 +82,7 @@ impl<'a> QueryEvent<'a> {
             indexed: None,
             name: None,
             table: database.table.as_deref(),
+            database: database.namespace.as_deref().and_then(|namespace| namespace.split('|').next()),
             sent: database.sent,
             trace: Some(span.trace),
             span: Some(span.id),
@@ -101,6 +104,7 @@ impl<'a> QueryEvent<'a> {
             indexed: record.indexed,
             name: record.name.as_deref(),
             table: record.table.as_deref(),
+            database: None,
             sent: None,
             trace: record.parent.map(|(trace, _)| trace),
             span: None,

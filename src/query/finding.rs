@@ -1,11 +1,12 @@
 //! What is wrong with queries, in words and numbers.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use super::{
     detect::{Chatty, Pattern},
     event::Endpoint,
     evidence::Confidence,
+    explain::Proposal,
     fingerprint::Fingerprint,
     spread::Timing,
     trace::TraceId,
@@ -66,6 +67,8 @@ pub enum What {
     Slow(Slow),
     /// The app says of a slow query that it uses no index.
     NoIndex(Slow),
+    /// The planner says that a query scans a table for what an index would find.
+    Missing(Missing),
     /// A query is repeated within a request.
     Repeated(Repetition),
     /// The requests of an endpoint do little else than go to the database and back.
@@ -83,6 +86,15 @@ pub struct Slow {
     pub critical: u64,
     /// How long they took.
     pub timing: Timing,
+}
+
+/// An index that is missing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Missing {
+    /// How slow the query is.
+    pub slow: Slow,
+    /// The index.
+    pub proposal: Proposal,
 }
 
 /// How a query is repeated.
@@ -118,7 +130,7 @@ impl What {
         match self {
             Self::Critical(_) => "critical_query",
             Self::Slow(_) => "slow_query",
-            Self::NoIndex(_) => "missing_index",
+            Self::NoIndex(_) | Self::Missing(_) => "missing_index",
             Self::Repeated(repetition) => repetition.pattern.name(),
             Self::Chatty(_) => "chatty_endpoint",
         }
@@ -145,6 +157,9 @@ impl Finding {
             What::Critical(slow) => format!("A query took {:.0} ms", millis(slow.timing.max)),
             What::Slow(slow) => format!("{} of {} executions of a query were slow", slow.slow, slow.calls),
             What::NoIndex(slow) => format!("A query that uses no index took up to {:.0} ms", millis(slow.timing.max)),
+            What::Missing(Missing { proposal, .. }) => {
+                format!("{} has no index on {}", proposal.table, proposal.columns.join(", "))
+            }
             What::Repeated(repetition) => {
                 let (avg, what) = (repetition.avg, Words(repetition.pattern, self.confidence));
                 format!("{what} {avg:.0} times per request")
@@ -157,8 +172,9 @@ impl Finding {
     }
 
     /// What to do about it: ways that there are, of which who knows the app chooses.
-    pub fn suggestion(&self) -> &'static str {
-        match &self.what {
+    pub fn suggestion(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match &self.what {
+            What::Missing(missing) => return Cow::Owned(missing.proposal.statement()),
             What::Critical(_) | What::Slow(_) => {
                 "Look at its plan with EXPLAIN: for a missing index, for rows that are read and not needed, and for locks."
             }
@@ -174,7 +190,7 @@ impl Finding {
                 Pattern::WriteLoop => "Write many rows with one statement, or send the statements as one batch.",
             },
             What::Chatty(_) => "Ask for more at once: the ways to the database and back take longer than its work.",
-        }
+        })
     }
 }
 

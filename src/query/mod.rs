@@ -9,6 +9,7 @@
 //! - [`trace`]: ids of traces; `event`: what sources hand in.
 //! - `observer`: the way in; `state`: what it knows, made of `book` (queries), `endpoints`, `asked` (requests that passed
 //!   here), `traces` (spans that are awaited) and `evidence` (repetitions).
+//! - [`explain`]: whether PostgreSQL misses an index for them.
 //! - `unit`: the queries of one request; [`detect`]: what is wrong with them; `finding`: how that is told.
 //! - `spread` and `history`: figures of durations, and of the last day; `snapshot`: what is shown.
 //!
@@ -37,6 +38,7 @@ pub mod detect;
 mod endpoints;
 mod event;
 mod evidence;
+pub mod explain;
 mod finding;
 pub mod fingerprint;
 mod history;
@@ -65,11 +67,11 @@ mod shape_tests;
 pub use book::Calls;
 pub use event::{Endpoint, QueryEvent, Request, Source};
 pub use evidence::Confidence;
-pub use finding::{Finding, Repetition, Severity, Slow, What};
+pub use finding::{Finding, Missing, Repetition, Severity, Slow, What};
 pub use fingerprint::Fingerprint;
 pub use observer::Observer;
 pub use settings::{NPlusOne, Settings};
-pub use snapshot::{Basis, Bounds, EndpointFigures, QueryFigures, Snapshot, Sources};
+pub use snapshot::{Analysis, Basis, Bounds, EndpointFigures, QueryFigures, Snapshot, Sources};
 pub use spread::{CLASSES, Spread, Timing};
 pub use traces::Level;
 pub use unit::{Executed, Unit};

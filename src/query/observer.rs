@@ -10,11 +10,12 @@ use foldhash::fast::RandomState;
 use super::{
     book::New,
     event::{QueryEvent, Request},
+    explain::{Question, Verdict},
     fingerprint::{Fingerprint, Key, Print, fingerprint},
     otlp::{Decoded, Span},
     record::Record,
     settings::Settings,
-    snapshot::{Snapshot, Sources},
+    snapshot::{Analysis, Snapshot, Sources},
     state::State,
     unit::Executed,
 };
@@ -144,6 +145,30 @@ impl Observer {
         let mut state = self.rings.settled();
         state.turn(now);
         state.snapshot(window, now)
+    }
+
+    /// The query that the planner is to be asked about next.
+    pub fn question(&self, now: Instant) -> Option<Question> {
+        self.rings.settled().question(now)
+    }
+
+    /// Takes what the planner's answer about a query means.
+    pub fn explained(&self, id: Fingerprint, verdict: Verdict, now: Instant) {
+        self.rings.sink().explained(id, verdict, now);
+    }
+
+    /// Takes how the search for missing indexes stands.
+    pub fn analysis(&self, analysis: Analysis) {
+        let mut state = self.rings.sink();
+        state.explain_failures += u64::from(matches!(analysis, Analysis::Failing(_)));
+        state.analysis = analysis;
+    }
+
+    /// Queries that the planner was asked about since the start, in the order of [`Verdict::NAMES`], and how often the
+    /// database did not answer.
+    pub fn explains(&self) -> ([u64; Verdict::NAMES.len()], u64) {
+        let state = self.rings.sink();
+        (state.explains, state.explain_failures)
     }
 
     /// What sources handed in since the start.

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     book::Calls,
     event::{Endpoint, Source},
+    explain::Verdict,
     finding::Finding,
     fingerprint::{Fingerprint, Kind},
     tables::Predicate,
@@ -17,6 +18,8 @@ pub struct Snapshot {
     /// The time that figures are of. They begin at a minute, for more than 10 minutes at five, and for more than an hour
     /// at an hour, so that they may be of a little more.
     pub window: Duration,
+    /// How the search for missing indexes stands.
+    pub analysis: Analysis,
     /// What sources handed in since the start.
     pub sources: Sources,
     /// Queries of the time by how their request is known, in the order of [`Level::ALL`]. Those of the last seconds wait
@@ -53,6 +56,23 @@ pub struct Sources {
     pub server_timings: u64,
     /// The time of connecting and of waiting for a connection.
     pub waited: Duration,
+}
+
+/// How the search for missing indexes stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Analysis {
+    /// Nobody says how to reach the database.
+    #[default]
+    Off,
+    /// It was not needed yet.
+    Ready,
+    /// The planner was asked.
+    On {
+        /// Indexes can be tried without being made (hypopg).
+        tries: bool,
+    },
+    /// The database does not answer, and why.
+    Failing(String),
 }
 
 /// What was dropped since the start, and how full tables are.
@@ -95,6 +115,8 @@ pub struct QueryFigures {
     pub tables: Arc<[String]>,
     /// The columns that it chooses rows by.
     pub predicates: Arc<[Predicate]>,
+    /// What is known of its indexes; `None` where the planner was not asked.
+    pub index: Option<Arc<Verdict>>,
     /// Its SQL.
     pub dialect: super::fingerprint::Dialect,
     /// Its executions.

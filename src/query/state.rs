@@ -13,12 +13,13 @@ use super::{
     endpoints::{Endpoints, Requests},
     event::{Endpoint, QueryEvent, Request},
     evidence::{Confidence, Evidence, Key, Proof, Seen as SeenIn},
-    finding::{Finding, Repetition, Severity, Slow, What},
+    explain::{Explained, Question, Verdict},
+    finding::{Finding, Missing, Repetition, Severity, Slow, What},
     fingerprint::{Fingerprint, Print},
     history::{History, Merge, Minute},
     otlp::Span,
     settings::Settings,
-    snapshot::{Basis, Bounds, EndpointFigures, QueryFigures, Snapshot, Sources},
+    snapshot::{Analysis, Basis, Bounds, EndpointFigures, QueryFigures, Snapshot, Sources},
     spread::Timing,
     trace::{SpanId, TraceId},
     traces::{Asking, Closed, Level, Taken, Traces},
@@ -32,12 +33,17 @@ const MOST_SEEN: usize = 1 << 16;
 const VERY_MANY: u32 = 50;
 /// The part of the requests' time from which on it is.
 const MOST_OF_IT: f64 = 0.5;
+/// The part of the database's time from which on it is worth an index at once.
+const MUCH: f64 = 0.01;
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) settings: Settings,
     pub(super) sources: Sources,
     pub(super) book: Book,
+    pub(super) analysis: Analysis,
+    pub(super) explains: [u64; Verdict::NAMES.len()],
+    pub(super) explain_failures: u64,
     started: Instant,
     lately: Lately,
     traces: Traces,
@@ -89,6 +95,9 @@ impl State {
             settings,
             sources: Sources::default(),
             book: Book::default(),
+            analysis: Analysis::default(),
+            explains: Default::default(),
+            explain_failures: 0,
             started: now,
             lately: Lately::default(),
             traces: Traces::default(),
@@ -201,6 +210,15 @@ impl State {
         }
     }
 
+    pub(super) fn question(&self, now: Instant) -> Option<Question> {
+        self.book.question((now, self.minute(now)))
+    }
+
+    pub(super) fn explained(&mut self, id: Fingerprint, verdict: Verdict, now: Instant) {
+        self.explains[verdict.place()] += 1;
+        self.book.explained(id, verdict.into(), (now, self.minute(now)));
+    }
+
     pub(super) fn snapshot(&self, window: Duration, now: Instant) -> Snapshot {
         let minute = self.minute(now);
         let minutes = window.as_secs().div_ceil(60).max(1);
@@ -223,6 +241,7 @@ impl State {
         endpoints.sort_by(|a, b| total(b).total_cmp(&total(a)).then_with(|| a.endpoint.cmp(&b.endpoint)));
         Snapshot {
             window,
+            analysis: self.analysis.clone(),
             sources: self.sources,
             attribution: self.attribution.each_ref().map(|history| history.last(minutes, minute)),
             all,
@@ -313,6 +332,7 @@ fn figures(
         counts: known.counts,
         tables: known.tables.clone(),
         predicates: known.predicates.clone(),
+        index: known.explained.as_ref().map(|Explained { verdict, .. }| verdict.clone()),
         dialect: known.dialect,
         share: if time > 0.0 { calls.spread.sum().as_secs_f64() / time } else { 0.0 },
         per_minute: calls.calls as f64 * 60.0 / lasted.as_secs_f64().max(1.0),
@@ -365,8 +385,13 @@ fn slow_findings(query: &QueryFigures, settings: &Settings) -> Vec<Finding> {
         Some(Slowness::Slow) => findings.push(finding(Severity::Warning, Confidence::Confirmed, What::Slow(slow))),
         None => {}
     }
-    // The app's word, which nobody here can check.
-    if calls.slow_without_index > 0 {
+    if let Some(Verdict::Missing(proposal)) = query.index.as_deref() {
+        let is_grave = slow.slow > 0 || query.share >= MUCH;
+        let severity = if is_grave { Severity::High } else { Severity::Medium };
+        let confidence = if proposal.proof.is_some() { Confidence::Confirmed } else { Confidence::Candidate };
+        findings.push(finding(severity, confidence, What::Missing(Missing { slow, proposal: proposal.clone() })));
+    } else if calls.slow_without_index > 0 {
+        // The app's word, which nobody here can check.
         let slow = Slow { slow: calls.slow_without_index, ..slow };
         findings.push(finding(Severity::High, Confidence::Likely, What::NoIndex(slow)));
     }

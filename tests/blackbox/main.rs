@@ -27,6 +27,7 @@ mod front_door;
 mod harness;
 mod head;
 mod herd;
+mod indexes;
 mod invalidation;
 mod keyed;
 mod large;

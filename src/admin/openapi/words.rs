@@ -106,6 +106,10 @@ pub(in crate::admin) fn query_severity() -> Object {
     one_of(&query::Severity::ALL, query::Severity::name, "How grave it is.")
 }
 
+pub(in crate::admin) fn index_verdict() -> Object {
+    one_of(&query::explain::Verdict::NAMES, |name| name, "What the planner's answer means.")
+}
+
 pub(in crate::admin) fn bound() -> Object {
     let names = ["bytes", "entries"].map(serde_json::Value::from).into_iter().chain([serde_json::Value::Null]);
     let what = "The bound that responses leave the store for, `cache.max_bytes` or `cache.max_entries`; `null` where none does.";

@@ -52,7 +52,7 @@ function table({ top_queries: rows }, show) {
     h("table", { class: "queries" },
       h("thead", {}, h("tr", {}, ["Query", "Calls", "Share", "avg", "p95", "max", "Errors", "Endpoint"].map((title) => h("th", { scope: "col" }, title)))),
       h("tbody", {}, rows.map((row) => h("tr", { key: row.query_id },
-        h("th", { scope: "row", title: row.query_id }, h("code", {}, row.query || row.tables.join(", ") || row.query_id)),
+        h("th", { scope: "row", title: row.query_id }, h("code", {}, row.query || row.tables.join(", ") || row.query_id), aboutIndex(row.index)),
         h("td", {}, h("data", { value: row.calls }, count(row.calls))),
         h("td", {}, percent(row.database_time_share_percent)),
         h("td", {}, duration(row.timing_ms?.avg ?? null)),
@@ -60,6 +60,11 @@ function table({ top_queries: rows }, show) {
         h("td", {}, duration(row.timing_ms?.max ?? null)),
         h("td", { class: row.errors > 0 ? "bad" : null }, count(row.errors)),
         h("td", {}, row.endpoints.length === 0 ? NONE : endpointOf(row.endpoints[0], row.endpoints.length - 1, show)))))));
+}
+
+// What the database's planner says of it, unless that is nothing.
+function aboutIndex(index) {
+  return index === null || index.verdict === "fine" ? null : h("p", { class: "hint" }, index.because);
 }
 
 function endpointOf({ method, endpoint }, more, show) {

@@ -1,6 +1,6 @@
 //! What the app's queries look like as JSON.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{borrow::Cow, collections::BTreeMap, time::Instant};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -12,7 +12,7 @@ use crate::{
         profile::{Latency, per_second, seconds},
         view::{Counts, millis, percent},
     },
-    query::{self, CLASSES, Level, Snapshot, Source, What},
+    query::{self, Analysis, CLASSES, Level, Missing, Snapshot, Source, What},
     state::State,
     units,
 };
@@ -53,7 +53,7 @@ pub(in crate::admin) struct Queries {
     #[schema(schema_with = words::query_histogram)]
     histogram_ms: Counts,
     /// Whether missing indexes are looked for, and how.
-    missing_index_analysis: &'static str,
+    missing_index_analysis: String,
     /// Those that took most of the database's time first.
     top_queries: Vec<QueryView>,
     /// How endpoints use the database, the one with most queries first.
@@ -127,6 +127,17 @@ struct QueryView {
     database_time_share_percent: f64,
     /// Endpoints that it was executed for, as far as they are known, the most first.
     endpoints: Vec<CalledBy>,
+    /// What is known of its indexes; `null` where the planner was not asked.
+    index: Option<IndexView>,
+}
+
+/// What is known of the indexes of a query.
+#[derive(Debug, Serialize, ToSchema)]
+struct IndexView {
+    #[schema(schema_with = words::index_verdict)]
+    verdict: &'static str,
+    /// What that means, in a sentence.
+    because: String,
 }
 
 /// How often a query was executed for an endpoint.
@@ -175,7 +186,7 @@ struct Recommendation {
     method: Option<&'static str>,
     endpoint: Option<String>,
     title: String,
-    suggestion: &'static str,
+    suggestion: Cow<'static, str>,
     #[schema(schema_with = words::query_evidence)]
     evidence: serde_json::Value,
     /// Of the database's time in an hour, what it takes.
@@ -242,7 +253,7 @@ impl Queries {
             n_plus_one_patterns: patterns,
             timing_ms: snapshot.all.spread.timing().map(Latency::from),
             histogram_ms: histogram(snapshot.all.spread.classes()),
-            missing_index_analysis: "off: there is no connection for EXPLAIN in this version",
+            missing_index_analysis: analysis(&snapshot.analysis),
             top_queries: queries.take(wanted.limit).map(QueryView::of).collect(),
             endpoints: endpoints.take(wanted.limit).map(EndpointView::of).collect(),
             recommendations: findings.take(wanted.limit).map(Recommendation::of).collect(),
@@ -292,6 +303,10 @@ impl QueryView {
             timing_ms: calls.spread.timing().map(Latency::from),
             database_time_share_percent: percent(figures.share * 100.0),
             endpoints: figures.endpoints.iter().map(called_by).collect(),
+            index: figures
+                .index
+                .as_ref()
+                .map(|verdict| IndexView { verdict: verdict.name(), because: verdict.to_string() }),
         }
     }
 }
@@ -338,8 +353,31 @@ impl Recommendation {
     }
 }
 
+/// How the search for missing indexes stands, and on what.
+fn analysis(analysis: &Analysis) -> String {
+    match analysis {
+        Analysis::Off => "off: [query.explain] names no connection to the database".into(),
+        Analysis::Ready => "on: waits for a query that is asked often, or slow".into(),
+        Analysis::On { tries: true } => "on: generic plans, and proposals are tried without being made (hypopg)".into(),
+        Analysis::On { tries: false } => "on: generic plans; with the extension hypopg proposals would be tried".into(),
+        Analysis::Failing(why) => format!("failing: {why}"),
+    }
+}
+
 fn evidence(what: &What) -> serde_json::Value {
     match what {
+        What::Missing(Missing { slow, proposal }) => serde_json::json!({
+            "calls": slow.calls,
+            "avg_ms": millis(slow.timing.avg),
+            "table": proposal.table,
+            "columns": proposal.columns,
+            "table_rows": proposal.rows,
+            "table_bytes": proposal.bytes,
+            "found_rows": proposal.wanted,
+            "plan": "generic",
+            "cost": proposal.proof.map(|proof| rounded(proof.before)),
+            "cost_with_index": proposal.proof.map(|proof| rounded(proof.after)),
+        }),
         What::Critical(slow) | What::Slow(slow) | What::NoIndex(slow) => serde_json::json!({
             "calls": slow.calls,
             "slow": slow.slow,

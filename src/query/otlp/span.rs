@@ -42,6 +42,8 @@ pub struct Database<'a> {
     pub text: Option<Cow<'a, str>>,
     /// The table, as the instrumentation has it.
     pub table: Option<Cow<'a, str>>,
+    /// The database that was asked, with its schema after a bar where the instrumentation knows it.
+    pub namespace: Option<Cow<'a, str>>,
     /// Rows that it returned.
     pub rows: Option<u64>,
     /// Statements that were sent at once.

@@ -8,6 +8,8 @@ mod parsed;
 
 use super::fingerprint::Dialect;
 
+/// The parser calls itself for what is nested, and takes up to 30 KiB of stack for each level.
+pub(super) const DEEPEST: usize = 24;
 /// Tables of a query beyond these are not named.
 pub const MOST_TABLES: usize = 8;
 /// Columns of a query beyond these are not named.

@@ -14,11 +14,9 @@ use sqlparser::{
 
 use super::{
     super::fingerprint::{Dialect, LONGEST_TEXT},
-    Compares, MOST_PREDICATES, MOST_TABLES, Predicate, Subject,
+    Compares, DEEPEST, MOST_PREDICATES, MOST_TABLES, Predicate, Subject,
 };
 
-/// The parser calls itself for what is nested, and takes up to 30 KiB of stack for each level.
-const DEEPEST: usize = 24;
 /// What the statement is about; `None` where it cannot be parsed.
 pub(super) fn subject(shape: &str, dialect: Dialect) -> Option<Subject> {
     let grammar: &dyn Grammar = match dialect {

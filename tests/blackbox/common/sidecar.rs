@@ -30,6 +30,7 @@ pub(crate) struct Builder {
     config: String,
     admin_listen: SocketAddr,
     tls: bool,
+    environment: Vec<(String, String)>,
 }
 
 impl Builder {
@@ -73,6 +74,12 @@ impl Builder {
         self
     }
 
+    /// A variable of its environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// A TLS listener as well, with a certificate made for this test.
     pub(crate) fn tls(mut self) -> Self {
         self.tls = true;
@@ -89,6 +96,7 @@ impl Builder {
             .arg(dir.path().join("proxy.toml"))
             .env_remove("PACECAR_UPSTREAM")
             .env_remove("PACECAR_LISTEN")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&log).unwrap())
@@ -161,6 +169,7 @@ impl Sidecar {
             admin: String::new(),
             config: String::new(),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            environment: Vec::new(),
             tls: false,
         }
     }

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, CertifiedKey, DnType, IsCa, KeyPair, PublicKeyData,
-    generate_simple_self_signed,
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, CertifiedKey, DnType, IsCa, KeyPair,
+    PublicKeyData, generate_simple_self_signed,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{
@@ -72,6 +72,11 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
+    /// Its certificate.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
     /// Its certificate in a file of this directory, as a line of `[server]`.
     pub(crate) fn trusted(&self, dir: &Path) -> String {
         let file = dir.join("ca.pem");
@@ -79,10 +84,20 @@ impl Authority {
         format!("upstream_ca = {file:?}")
     }
 
+    /// The certificate and key of a name or an address, in PEM.
+    pub(crate) fn certified(&self, name: &str) -> (String, String) {
+        let (cert, key) = self.pair(name);
+        (cert.pem(), key.serialize_pem())
+    }
+
+    fn pair(&self, name: &str) -> (Certificate, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        (CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.0).unwrap(), key)
+    }
+
     /// The server's side of TLS for a name or an address, certified by this authority.
     pub(crate) fn acceptor(&self, name: &str) -> TlsAcceptor {
-        let key = KeyPair::generate().unwrap();
-        let cert = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.0).unwrap();
+        let (cert, key) = self.pair(name);
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
