@@ -29,6 +29,7 @@ use tokio::sync::Semaphore;
 
 use super::body::{Failure, Intake};
 use crate::{
+    profile,
     query::otlp::{self, Decoded, Format, Refusal},
     state::State,
 };
@@ -162,7 +163,10 @@ impl Receiver {
         let unpacked = if is_packed { Some(otlp::inflate(body)?) } else { None };
         let decoded: Decoded<'_> = otlp::decode(unpacked.as_deref().unwrap_or(body), format)?;
         let rejected = decoded.rejected;
-        self.state.queries.spans(&decoded, now);
+        let routed = self.state.queries.spans(&decoded, now);
+        // Of a path that the app does not know, the route is what is left for such.
+        let known = routed.iter().filter(|routed| *routed.name != *profile::UNMATCHED);
+        self.state.profiler.learn(known.map(|routed| (routed.route, routed.path)));
         Ok(rejected)
     }
 

@@ -6,7 +6,8 @@
 //! what only grows, by [`Profiler::totals`].
 //!
 //! - `sample`: what a request tells; `profiler`: the rings; `table`: the bounded table of endpoints.
-//! - `folding` and `names`: what a path is called; `often`: what comes often among very many.
+//! - `folding`, `known` and `names`: what a path is called; `syntax`: routes as web frameworks write them; `often`: what
+//!   comes often among very many.
 //! - `figures`: what is counted over some time, made of `latency` (percentiles), which is made of `bins`.
 //! - `compare`: whether one endpoint or time is slower than another.
 //! - `window`: the past of an endpoint in minutes, five minutes and hours; `timeline`: that of all together in shorter
@@ -23,8 +24,9 @@
 //! | rings: 512 samples of some 350 bytes for each of 32 threads | 5.5 MiB |
 //! | times by requests in flight: two hours of 112 sketches | 1.8 MiB |
 //! | names: 4096 places of 250 bytes | 1.0 MiB |
+//! | routes of the app: 4096 places of 500 bytes, twice while one is learned | 4.0 MiB |
 //! | slow requests: 600 of 400 bytes | 0.3 MiB |
-//! | together | 31.0 MiB |
+//! | together | 35.0 MiB |
 //!
 //! Of the past, all endpoints together take 3.3 MiB at most: 120 steps of 10 seconds, 65 minutes, 84 five minutes and 100
 //! quarters of an hour, of which each has 8 to 10 KiB where every bin of its two sketches has very many requests. Most apps
@@ -38,6 +40,7 @@ mod figures;
 mod folding;
 mod histogram;
 mod kept;
+mod known;
 mod latency;
 mod names;
 mod often;
@@ -46,6 +49,7 @@ mod sample;
 mod saturation;
 mod series;
 mod slow;
+mod syntax;
 mod table;
 mod tier;
 mod timeline;
@@ -56,7 +60,7 @@ use std::time::Duration;
 pub use compare::{By, Change, Comparison, Verdict};
 pub use course::{Course, Step};
 pub use figures::{Counts, Figures};
-pub use folding::{UNMATCHED, template};
+pub use folding::UNMATCHED;
 pub use histogram::{BOUNDS, Histogram};
 pub use kept::Kept;
 pub use latency::{Latency, Summary};
@@ -82,7 +86,7 @@ pub struct Settings {
     pub max_endpoints: usize,
     /// At most this many of them have series of their own in the metrics. Default 20.
     pub metrics_endpoints: usize,
-    /// What paths are called, before anything is folded; the first that matches.
+    /// What paths are called, before routes of the app and folding; the first that matches.
     pub endpoints: Vec<Template>,
     /// Keep the paths of slow requests. Default `false`: a path may name a person.
     pub keep_paths: bool,

@@ -1,18 +1,22 @@
-//! The names of endpoints: as configured, or folded from paths, with what is one of many at its place folded too.
+//! The names of endpoints: as configured, else as the app's own route, else folded from paths, with what is one of many at
+//! its place folded too.
+//!
+//! What paths are called by the configuration and by routes is in `known`. A route is learned from a span of the app's; what
+//! was counted for its paths until then is counted under its name from then on ([`Names::learn`]).
 //!
 //! A tree of segments remembers which words stand at each place. Where more than [`FAN_OUT`] different ones come, they
 //! are somebody's titles or a scanner's guesses: whoever keeps the figures is asked which of them have traffic of their
 //! own ([`Crowded`]). Those keep their names, and the rest is `{slug}` from then on, like every word that comes later
 //! and does not come often.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
 
 use super::{
-    folding::{MAX_SEGMENTS, REST, SLUG, UNMATCHED, fold, is_unmatched},
+    folding::{MAX_SEGMENTS, REST, SLUG},
+    known::Known,
     often::Often,
-    sample::Path,
 };
 
 /// More different words at one place are not each an endpoint.
@@ -53,10 +57,15 @@ impl Template {
         &self.0
     }
 
-    fn matches(&self, path: &[u8]) -> bool {
+    /// What stands between slashes.
+    pub(super) fn segments(&self) -> impl Iterator<Item = &str> {
+        self.0[1..].split('/')
+    }
+
+    pub(super) fn matches(&self, path: &[u8]) -> bool {
         let Some(path) = path.strip_prefix(b"/") else { return false };
         let mut given = path.split(|byte| *byte == b'/');
-        for segment in self.0[1..].split('/') {
+        for segment in self.segments() {
             match (segment, given.next()) {
                 (_, None) => return false,
                 (REST, Some(_)) => return true,
@@ -69,7 +78,7 @@ impl Template {
     }
 }
 
-fn is_placeholder(segment: &str) -> bool {
+pub(super) fn is_placeholder(segment: &str) -> bool {
     segment.starts_with('{') && segment.ends_with('}')
 }
 
@@ -80,7 +89,8 @@ pub(super) struct Crowded(pub(super) String);
 /// The names of endpoints.
 #[derive(Debug)]
 pub(super) struct Names {
-    templates: Vec<Template>,
+    /// What needs no folding; whoever is asked on a request's way has the same.
+    known: Arc<Known>,
     /// Places by number; the first is the root. Those that were given up are empty, and used again.
     places: Vec<Place>,
     free: Vec<usize>,
@@ -98,29 +108,26 @@ struct Place {
 
 impl Names {
     pub(super) fn new(templates: Vec<Template>) -> Self {
-        Self { templates, places: vec![Place::default()], free: Vec::new(), often: Often::default() }
+        Self {
+            known: Known::new(templates).into(),
+            places: vec![Place::default()],
+            free: Vec::new(),
+            often: Often::default(),
+        }
     }
 
     pub(super) fn reload(&mut self, templates: Vec<Template>) {
-        self.templates = templates;
+        self.known = self.known.with(templates).into();
     }
 
-    /// Writes what a path that was answered with this status is called, as far as it can be told without its past.
-    pub(super) fn fold(&self, path: &Path, status: u16, name: &mut String) {
-        name.clear();
-        let bytes = path.as_bytes();
-        if let Some(template) = self.templates.iter().find(|template| template.matches(bytes)) {
-            name.push_str(&template.0);
-        } else if is_unmatched(status) {
-            name.push_str(UNMATCHED);
-        } else {
-            fold(bytes, name);
-            // Nothing is left of a path whose first segment is longer than what is looked at.
-            if path.is_cut() && !name.ends_with(REST) {
-                name.push('/');
-                name.push_str(REST);
-            }
-        }
+    /// Takes up routes of the app.
+    pub(super) fn learn(&mut self, routes: &[Template]) {
+        let known = Arc::make_mut(&mut self.known);
+        routes.iter().for_each(|route| known.learn(route));
+    }
+
+    pub(super) fn known(&self) -> &Arc<Known> {
+        &self.known
     }
 
     /// Writes the name that a folded path, or a name, has by now; whether that may change, since a word in it was folded
@@ -130,8 +137,12 @@ impl Names {
     /// When a place in it has too many words: then [`Names::thin`] is to be told which of them count.
     pub(super) fn unfold(&mut self, folded: &str, name: &mut String) -> Result<bool, Crowded> {
         name.clear();
-        if !folded.starts_with('/') || self.templates.iter().any(|template| template.0 == folded) {
+        if !folded.starts_with('/') || self.known.is_name(folded) {
             name.push_str(folded);
+            return Ok(false);
+        }
+        if let Some(route) = self.known.name_since(folded) {
+            name.push_str(route);
             return Ok(false);
         }
         let (mut at, mut provisional) = (0, false);
@@ -211,11 +222,14 @@ fn is_word(segment: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{folding::UNMATCHED, sample::Path},
+        *,
+    };
 
     fn look_up(names: &mut Names, path: &str, status: u16) -> Result<(String, bool), Crowded> {
         let (mut folded, mut name) = (String::new(), String::new());
-        names.fold(&Path::of(path.as_bytes()), status, &mut folded);
+        names.known().name(&Path::of(path.as_bytes()), status, &mut folded);
         names.unfold(&folded, &mut name).map(|provisional| (name, provisional))
     }
 
@@ -274,6 +288,20 @@ mod tests {
         for text in ["/", "/users/{id}", "/**", "/a/{b}/**", "/a/"] {
             assert_eq!(Template::new(text).map(|template| template.0), Ok(text.to_owned()), "{text}");
         }
+    }
+
+    #[test]
+    fn routes_name_what_was_folded_before() {
+        let mut names = full();
+        assert_eq!(name(&mut names, "/word-aaa/how-to"), "/word-aaa/how-to");
+        names.learn(&[Template::new("/word-aaa/{title}").unwrap(), Template::new("/word-zzz/**").unwrap()]);
+        assert_eq!(again(&mut names, "/word-aaa/how-to"), "/word-aaa/{title}");
+        assert_eq!(again(&mut names, "/word-aaa/{title}"), "/word-aaa/{title}");
+        // There is no room for another word, but a route needs none.
+        assert_eq!(name(&mut names, "/word-zzz/a/b"), "/word-zzz/**");
+        names.reload(vec![Template::new("/word-aaa/{configured}").unwrap()]);
+        assert_eq!(name(&mut names, "/word-aaa/how-to"), "/word-aaa/{configured}");
+        assert_eq!(name(&mut names, "/word-zzz/a/b"), "/word-zzz/**");
     }
 
     /// A tree with `FAN_OUT` words at its root.

@@ -10,13 +10,16 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use parking_lot::MappedMutexGuard;
 
 use super::{
     Settings,
     course::Course,
     kept::Kept,
-    sample::Sample,
+    known::Known,
+    names::Template,
+    sample::{Path, Sample},
     saturation::Saturation,
     table::{Clock, Endpoint, Snapshot, Table, Totals},
     window::{Period, Window},
@@ -36,6 +39,8 @@ pub struct Profiler {
     rings: Rings<Sample, Taken>,
     clock: Clock,
     keeps_from: Arc<AtomicU64>,
+    /// The same as the table's, for whoever must not wait.
+    known: ArcSwap<Known>,
 }
 
 /// Where samples end up.
@@ -68,13 +73,40 @@ impl Profiler {
     pub fn new(settings: Settings, now: Instant, wall: SystemTime) -> Self {
         let clock = Clock::new(now, wall);
         let (table, keeps_from) = (Table::new(settings, clock, fastrand::u64(..)), Arc::<AtomicU64>::default());
+        let known = ArcSwap::new(table.known().clone());
         let taken = Taken { table, keeps_from: keeps_from.clone() };
-        Self { rings: Rings::new(RING, BATCH, taken), clock, keeps_from }
+        Self { rings: Rings::new(RING, BATCH, taken), clock, keeps_from, known }
     }
 
     /// Takes up another threshold for what is slow, other names and bounds, for requests that end from now on.
     pub fn reload(&self, settings: &Settings) {
-        self.rings.sink().table.reload(settings);
+        let table = &mut self.rings.sink().table;
+        table.reload(settings);
+        self.known.store(table.known().clone());
+    }
+
+    /// Learns the routes of the app's own (`http.route`), each with the path of a request that took it: from now on such
+    /// paths are called as their route, and what was counted for them under other names is its, too. Routes that do not
+    /// match their path, and those that cannot be read, are ignored; at most a thousand are learned.
+    pub fn learn<'a>(&self, told: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        let known = self.known.load();
+        let routes = told.into_iter().filter_map(|(route, path)| {
+            Template::of_route(route).filter(|template| template.matches(path.as_bytes()) && known.is_news(template))
+        });
+        let routes: Vec<Template> = routes.collect();
+        if !routes.is_empty() {
+            let table = &mut self.rings.settled().table;
+            table.learn(&routes);
+            self.known.store(table.known().clone());
+        }
+    }
+
+    /// What the endpoint of a path is called that was answered with this status, as far as it can be told without a lock:
+    /// [`Self::name_by_now`] knows what has come to be one of many.
+    pub fn name(&self, path: &[u8], status: u16) -> String {
+        let mut name = String::with_capacity(path.len() + 8);
+        self.known.load().name(&Path::of(path), status, &mut name);
+        name
     }
 
     /// Takes a sample: short, never awaits.
@@ -241,6 +273,44 @@ mod tests {
         let snapshot = profiler.snapshot(Window::Hour, Instant::now());
         let names: Vec<String> = snapshot.endpoints.iter().map(|row| row.endpoint.to_string()).collect();
         assert_eq!(names, ["/a", "/b", "/c"]);
+    }
+
+    #[test]
+    fn routes_are_learned_with_a_path_that_took_them() {
+        let profiler = profiler();
+        for (path, millis) in [("/users/ada", 1), ("/users/17", 2), ("/users/me", 3), ("/files/a", 4)] {
+            profiler.record(Sample::of(path, Duration::from_millis(millis)));
+        }
+        profiler.learn([
+            ("/users/:user", "/users/ada"),
+            ("/users/me", "/users/me"),
+            ("/files/*", "/files/a"),
+            ("/orders/:order", "/elsewhere/7"),
+            ("/*", "/x"),
+        ]);
+        profiler.record(Sample::of("/files/b", Duration::from_millis(5)));
+        let snapshot = profiler.snapshot(Window::Hour, Instant::now());
+        let rows: Vec<(&str, u64)> =
+            snapshot.endpoints.iter().map(|row| (&*row.endpoint, row.figures.counts.requests)).collect();
+        // What takes all that is behind a word takes what comes from now on.
+        assert_eq!(rows, [("/files/**", 1), ("/files/a", 1), ("/users/me", 1), ("/users/{user}", 2)]);
+        assert!(snapshot.slowest.iter().any(|request| *request.endpoint == *"/users/{user}"));
+        profiler.record(Sample::of("/users/18", Duration::from_millis(6)));
+        let totals = profiler.totals(Instant::now());
+        assert!(totals.series.iter().any(|(endpoint, ..)| **endpoint == *"/users/{user}"), "{totals:?}");
+        for (path, status, expected) in [
+            ("/users/grace", 200, "/users/{user}"),
+            ("/users/grace", 404, "/users/{user}"),
+            ("/orders/7", 200, "/orders/{id}"),
+            ("/x", 200, "/x"),
+            ("/x", 404, "_unmatched"),
+        ] {
+            assert_eq!(profiler.name(path.as_bytes(), status), expected, "{path}");
+        }
+        let endpoints = vec![Template::new("/users/{configured}").unwrap()];
+        profiler.reload(&Settings { endpoints, ..Settings::default() });
+        assert_eq!(profiler.name(b"/users/ada", 200), "/users/{configured}");
+        assert_eq!(profiler.name(b"/files/c", 200), "/files/**", "what was learned stays");
     }
 
     #[test]

@@ -15,7 +15,8 @@ use super::{
     course::{Axis, Course},
     figures::{Figures, PackedFigures},
     folding::is_unmatched,
-    names::{Crowded, Names},
+    known::Known,
+    names::{Crowded, Names, Template},
     often::Often,
     sample::{Path, Sample},
     saturation::{Levels, Saturation},
@@ -211,6 +212,20 @@ impl Table {
         while self.named() > self.settings.max_endpoints && self.evict_least_busy() {}
     }
 
+    /// Takes up routes of the app: what was counted under the folded names of their paths is theirs.
+    pub(super) fn learn(&mut self, routes: &[Template]) {
+        self.names.learn(routes);
+        self.rename();
+        // Those that were renamed begin a series of their own, as new ones do: there are few requests before a route is known.
+        let most = self.settings.metrics_endpoints.div_ceil(2);
+        (0..self.rows.len()).for_each(|at| self.give_series(at, most));
+    }
+
+    /// What needs no folding.
+    pub(super) fn known(&self) -> &Arc<Known> {
+        self.names.known()
+    }
+
     pub(super) fn add(&mut self, sample: &Sample) {
         // What ended in a minute that is over counts in this one: no sample waits for long.
         self.turn(self.clock.ten(sample.ended));
@@ -289,7 +304,7 @@ impl Table {
             return row;
         }
         let Scratch { mut folded, mut name } = std::mem::take(&mut self.scratch);
-        self.names.fold(&sample.path, sample.status, &mut folded);
+        self.names.known().name(&sample.path, sample.status, &mut folded);
         // A path may look like what another one is folded into.
         let of_folded = self.hash(folded.as_bytes(), !salt);
         let row = self.remembered(of_folded).unwrap_or_else(|| {
@@ -337,7 +352,7 @@ impl Table {
     /// What the endpoint of a path is called that the app knows.
     pub(super) fn name_of(&mut self, path: &[u8]) -> Arc<str> {
         let mut folded = String::new();
-        self.names.fold(&Path::of(path), 200, &mut folded);
+        self.names.known().name(&Path::of(path), 200, &mut folded);
         self.name_by_now(&folded)
     }
 

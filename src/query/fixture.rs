@@ -104,6 +104,7 @@ impl Trace {
             end: self.clock,
             is_error: false,
             route: None,
+            path: None,
             method: None,
             database,
         }

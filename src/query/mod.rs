@@ -73,5 +73,6 @@ pub use observer::Observer;
 pub use settings::{NPlusOne, Settings};
 pub use snapshot::{Analysis, Basis, Bounds, EndpointFigures, QueryFigures, Snapshot, Sources};
 pub use spread::{CLASSES, Spread, Timing};
+pub use state::Routed;
 pub use traces::Level;
 pub use unit::{Executed, Unit};

@@ -16,7 +16,7 @@ use super::{
     record::Record,
     settings::Settings,
     snapshot::{Analysis, Snapshot, Sources},
-    state::State,
+    state::{Routed, State},
     unit::Executed,
 };
 use crate::rings::Rings;
@@ -55,9 +55,10 @@ impl Observer {
         self.rings.put((request, ended));
     }
 
-    /// Takes the spans of a body.
-    pub fn spans(&self, decoded: &Decoded<'_>, now: Instant) {
+    /// Takes the spans of a body; what they say of the routes of requests that passed here, each route once.
+    pub fn spans<'a>(&self, decoded: &'a Decoded<'_>, now: Instant) -> Vec<Routed<'a>> {
         self.rings.sink().sources.rejected += decoded.rejected;
+        let mut routed: HashMap<&str, Routed<'a>, RandomState> = HashMap::default();
         for spans in decoded.spans.chunks(AT_ONCE) {
             let queries: Vec<Option<(QueryEvent<'_>, Print<'_>)>> = spans.iter().map(|span| self.print(span)).collect();
             let new = self.new_queries(queries.iter().flatten());
@@ -70,8 +71,12 @@ impl Observer {
                     }
                     None => state.span(span, now),
                 }
+                if let Some(route) = span.route.as_deref().filter(|route| !routed.contains_key(route)) {
+                    routed.extend(state.routed(span).map(|found| (route, found)));
+                }
             }
         }
+        routed.into_values().collect()
     }
 
     /// Takes records that the app posted.

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use super::{
     fingerprint::{Dialect, Fingerprint, Key, fingerprint},
     fixture::{App, HOUR, Trace, kinds},
-    otlp::{Decoded, Format, SpanKind, decode, inflate},
+    otlp::{Decoded, Format, Span, SpanKind, decode, inflate},
     record,
     server_timing::DatabaseTime,
+    trace::SpanId,
     *,
 };
 
@@ -206,6 +207,49 @@ fn requests_of_one_trace_are_told_apart() {
 }
 
 /// A service behind the app asks its own database: that is the request's time, too.
+#[test]
+fn routes_are_told_of_requests_that_passed_here() {
+    let mut app = App::new(Settings::default());
+    let front = SpanId::new(7).unwrap();
+    let spans = |trace: &mut Trace, parent: Option<SpanId>, kind: SpanKind| {
+        let mut span = trace.span(kind, 1 << 50, None);
+        (span.parent, span.route) = (parent, Some("/users/:id".into()));
+        span.path = Some("/users/7".into());
+        vec![span]
+    };
+    let told = |app: &App, spans: Vec<Span<'static>>| {
+        let decoded = Decoded { spans, rejected: 0 };
+        let routed = app.observer.spans(&decoded, app.now);
+        routed.iter().map(|one| (one.route.to_owned(), one.path.to_owned(), one.name.to_string())).collect::<Vec<_>>()
+    };
+    let mut trace = app.trace();
+    let unknown = spans(&mut trace, Some(front), SpanKind::Server);
+    assert_eq!(told(&app, unknown.clone()), [], "no such request passed here");
+    let endpoint = Endpoint { method: "GET", name: "/users/{id}".into() };
+    let request =
+        Request { trace: Some(trace.id), span: Some(front), endpoint, took: Duration::from_millis(1), database: None };
+    app.observer.request(request, app.now);
+    let expected = [("/users/:id".to_owned(), "/users/7".to_owned(), "/users/{id}".to_owned())];
+    assert_eq!(told(&app, unknown), expected, "it came before the request ended, and again");
+    let twice = [spans(&mut trace, Some(front), SpanKind::Server), spans(&mut trace, Some(front), SpanKind::Server)];
+    assert_eq!(told(&app, twice.concat()), expected);
+    let mut without_path = spans(&mut trace, Some(front), SpanKind::Server);
+    without_path[0].path = None;
+    assert_eq!(told(&app, without_path), []);
+    for (parent, kind) in [
+        (SpanId::new(8), SpanKind::Server),
+        (None, SpanKind::Server),
+        (Some(front), SpanKind::Client),
+        (Some(front), SpanKind::Internal),
+    ] {
+        let spans = spans(&mut trace, parent, kind);
+        assert_eq!(told(&app, spans), [], "{parent:?} {kind:?}");
+    }
+    let mut other = app.trace();
+    let other = spans(&mut other, Some(front), SpanKind::Server);
+    assert_eq!(told(&app, other), [], "another trace");
+}
+
 #[test]
 fn services_behind_belong_to_the_request() {
     let mut app = App::new(Settings::default());

@@ -67,6 +67,7 @@ fn span() -> impl Strategy<Value = Span<'static>> {
         end: u64::from(start) + u64::from(took),
         is_error,
         route: is_error.then(|| "/route".into()),
+        path: is_error.then(|| "/route".into()),
         method: None,
         database: database.map(|(text, sent)| Database {
             dialect: Dialect::Postgres,

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     hash::{BuildHasher, RandomState},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,7 +18,7 @@ use super::{
     finding::{Finding, Missing, Repetition, Severity, Slow, What},
     fingerprint::{Fingerprint, Print},
     history::{History, Merge, Minute},
-    otlp::Span,
+    otlp::{Span, SpanKind},
     settings::Settings,
     snapshot::{Analysis, Basis, Bounds, EndpointFigures, QueryFigures, Snapshot, Sources},
     spread::Timing,
@@ -51,6 +52,17 @@ pub(super) struct State {
     evidence: Evidence,
     attribution: [History<u64>; Level::ALL.len()],
     seen: Seen,
+}
+
+/// A request that passed here, whose route the app's framework knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routed<'a> {
+    /// The route, as the framework has it.
+    pub route: &'a str,
+    /// The request's path, as the app has it.
+    pub path: &'a str,
+    /// What the request was called here.
+    pub name: Arc<str>,
 }
 
 /// Spans that came lately: exporters send again what nobody confirmed.
@@ -110,6 +122,18 @@ impl State {
 
     fn minute(&self, now: Instant) -> Minute {
         now.saturating_duration_since(self.started).as_secs() / 60
+    }
+
+    /// What a span says of the route of a request that passed here. It must be what the app did for that very request: a
+    /// service behind the app has routes of its own.
+    pub(super) fn routed<'a>(&self, span: &'a Span<'_>) -> Option<Routed<'a>> {
+        let (Some(route), Some(path), SpanKind::Server) = (span.route.as_deref(), span.path.as_deref(), span.kind)
+        else {
+            return None;
+        };
+        let of_trace = self.lately.of(span.trace).iter();
+        let asked = of_trace.filter(|asked| asked.span.is_some()).find(|asked| asked.span == span.parent)?;
+        Some(Routed { route, path, name: asked.endpoint.name.clone() })
     }
 
     /// Takes a span that is no query.

@@ -306,7 +306,7 @@ impl Engine {
         };
         let endpoint = query::Endpoint {
             method: profile::method_name(&request.head.method),
-            name: profile::template(request.head.path(), served.status).into(),
+            name: self.state.profiler.name(request.head.path(), served.status).into(),
         };
         self.state.queries.request(
             query::Request {
@@ -330,7 +330,7 @@ impl Engine {
         if let Some(log) =
             self.log.as_ref().filter(|_| self.settings.access_log.wants(served.status, !served.whole, duration))
         {
-            log.write(request.line(&served, profile::template(path, served.status), duration, bytes));
+            log.write(request.line(&served, self.state.profiler.name(path, served.status), duration, bytes));
         }
         self.expect_queries(request, &served, ended);
         self.state.profiler.record(Sample {

@@ -53,8 +53,9 @@ async fn joined(sidecar: &Sidecar, queries: u64) -> Value {
 async fn spans_are_joined_to_the_requests_that_they_were_for() {
     let origin = Origin::new().otherwise(ok("rows")).start().await;
     let sidecar = Sidecar::in_front_of(&origin).config(OTLP).start().await;
-    for request in 0..3 {
-        sidecar.get(&format!("/orders/{request}")).await.assert_status(200);
+    let orders = ["ada", "grace", "edsger"];
+    for order in orders {
+        sidecar.get(&format!("/orders/{order}")).await.assert_status(200);
     }
     for (nth, received) in origin.log().iter().enumerate() {
         let (trace, parent) = ids(received);
@@ -68,7 +69,9 @@ async fn spans_are_joined_to_the_requests_that_they_were_for() {
         };
         let text = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
         let server = format!("{:016x}", 0xa000 + nth);
-        let mut all = vec![span(server.clone(), parent, 2, 0, 90_000_000, json!([text("http.route", "/orders/:id")]))];
+        let path = format!("/orders/{}", orders[nth]);
+        let routed = json!([text("http.route", "/orders/:number"), text("url.path", &path)]);
+        let mut all = vec![span(server.clone(), parent, 2, 0, 90_000_000, routed)];
         all.extend((0..8_u64).map(|item| {
             let statement = format!("SELECT * FROM items WHERE id = {item} AND owner = 'ada lovelace'");
             let attributes = json!([text("db.system", "postgresql"), text("db.statement", &statement)]);
@@ -90,14 +93,19 @@ async fn spans_are_joined_to_the_requests_that_they_were_for() {
     assert_eq!((&all["total_queries"], &all["unique_queries"]), (&json!(24), &json!(1)), "{all:#}");
     assert_eq!(all["attribution"]["request"], 100.0, "{all:#}");
     let found = &all["recommendations"][0];
-    assert_eq!((&found["type"], &found["endpoint"]), (&json!("n_plus_one"), &json!("/orders/{id}")), "{all:#}");
+    assert_eq!((&found["type"], &found["endpoint"]), (&json!("n_plus_one"), &json!("/orders/{number}")), "{all:#}");
     assert_eq!(found["evidence"]["per_request_max"], 8);
     assert!(!all.to_string().contains("lovelace"), "{all:#}");
     let insights = sidecar.admin_get("/performance/profile/insights").await;
     let told = insights["findings"].as_array().unwrap().iter().find(|finding| finding["kind"] == "n_plus_one");
     let told = told.unwrap_or_else(|| panic!("{insights:#}"));
-    assert_eq!(told["endpoint"], json!({ "method": "GET", "endpoint": "/orders/{id}" }), "{told:#}");
+    assert_eq!(told["endpoint"], json!({ "method": "GET", "endpoint": "/orders/{number}" }), "{told:#}");
+    // What came before the route was known is counted with what comes later.
+    sidecar.get("/orders/barbara").await.assert_status(200);
     let slowest = sidecar.admin_get("/performance/profile/slowest").await;
+    let row = &slowest["endpoints"][0];
+    assert_eq!((&row["endpoint"], &row["requests"]), (&json!("/orders/{number}"), &json!(4)), "{slowest:#}");
+    assert_eq!(slowest["endpoints_total"], 1, "{slowest:#}");
     assert_eq!(slowest["endpoints"][0]["queries_per_request"], json!({ "avg": 8.0, "max": 8 }), "{slowest:#}");
 }
 

@@ -11,8 +11,10 @@ use super::{
 
 /// Attributes of a span that are looked at.
 pub(super) const MOST: usize = 256;
-/// Bytes of a name: of a table, a route or a method.
+/// Bytes of a name: of a table or a method; and of a path.
 const LONGEST_NAME: usize = 256;
+/// Bytes of a route, which may be a regular expression.
+const LONGEST_ROUTE: usize = 512;
 
 /// What an attribute holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +35,7 @@ pub(super) struct Attributes<'a> {
     namespace: Ranked<Cow<'a, str>>,
     method: Ranked<Cow<'a, str>>,
     route: Option<Cow<'a, str>>,
+    path: Ranked<Cow<'a, str>>,
     rows: Option<u64>,
     batch: Option<u64>,
     sent: Option<u64>,
@@ -71,6 +74,8 @@ impl<T> Ranked<T> {
 /// Names for the current and the older conventions.
 const NEW: u8 = 2;
 const OLD: u8 = 1;
+/// What says the same less directly.
+const OLDEST: u8 = 0;
 
 impl<'a> Attributes<'a> {
     pub(super) fn take(&mut self, name: &str, value: Value<'a>) {
@@ -91,7 +96,10 @@ impl<'a> Attributes<'a> {
             ("db.operation.batch.size", value) => self.batch = whole(value).or(self.batch),
             ("http.request.method", Value::Text(text)) if is_name(&text) => self.method.offer(NEW, text),
             ("http.method", Value::Text(text)) if is_name(&text) => self.method.offer(OLD, text),
-            ("http.route", Value::Text(text)) if is_name(&text) => self.route = Some(text),
+            ("http.route", Value::Text(text)) if is_text(&text, LONGEST_ROUTE) => self.route = Some(text),
+            ("url.path", Value::Text(text)) => self.offer_path(NEW, text),
+            ("http.target", Value::Text(text)) => self.offer_path(OLD, text),
+            ("http.url", Value::Text(text)) => self.offer_path(OLDEST, text),
             ("error.type", Value::Text(_)) => self.is_error = true,
             (name, value) if is_sent(name) => {
                 let mixed = digest(name.as_bytes()).rotate_left(7) ^ digest_of(&value);
@@ -100,6 +108,25 @@ impl<'a> Attributes<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Takes the path of a target or a URL (RFC 3986 §3), which is all of it that is of use: a query holds values.
+    fn offer_path(&mut self, rank: u8, text: Cow<'a, str>) {
+        let begin = text.find("://").and_then(|at| Some(at + 3 + text[at + 3..].find('/')?));
+        let begin = begin.filter(|_| !text.starts_with('/')).unwrap_or(0);
+        let end = begin + text[begin..].find(['?', '#']).unwrap_or(text.len() - begin);
+        let path = match text {
+            Cow::Borrowed(text) => Cow::Borrowed(&text[begin..end]),
+            Cow::Owned(text) => Cow::Owned(text[begin..end].to_owned()),
+        };
+        if path.starts_with('/') && is_name(&path) {
+            self.path.offer(rank, path);
+        }
+    }
+
+    /// The path of the request, if it is one.
+    pub(super) fn take_path(&mut self) -> Option<Cow<'a, str>> {
+        std::mem::take(&mut self.path).take()
     }
 
     /// Whether it failed, the method and route of a request, and what a database was asked.
@@ -172,7 +199,11 @@ fn is_sent(name: &str) -> bool {
 }
 
 fn is_name(text: &str) -> bool {
-    (1..=LONGEST_NAME).contains(&text.len()) && !text.chars().any(char::is_control)
+    is_text(text, LONGEST_NAME)
+}
+
+fn is_text(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 /// A number that is not negative, also one that was written as a string.

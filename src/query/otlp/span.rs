@@ -26,6 +26,8 @@ pub struct Span<'a> {
     pub is_error: bool,
     /// The route of a request that the app's framework knows (`http.route`).
     pub route: Option<Cow<'a, str>>,
+    /// The path of that request, without its query.
+    pub path: Option<Cow<'a, str>>,
     /// The method of that request.
     pub method: Option<Cow<'a, str>>,
     /// What it asked a database of SQL.
@@ -126,7 +128,8 @@ pub(super) struct Raw<'a> {
 
 impl<'a> Raw<'a> {
     /// The span, if its ids are some.
-    pub(super) fn finish(self) -> Option<Span<'a>> {
+    pub(super) fn finish(mut self) -> Option<Span<'a>> {
+        let path = self.attributes.take_path();
         let (is_error, method, route, database) = self.attributes.finish();
         Some(Span {
             trace: self.trace?,
@@ -137,6 +140,7 @@ impl<'a> Raw<'a> {
             end: self.end.max(self.start),
             is_error: self.is_error || is_error,
             route,
+            path,
             method,
             database,
         })

@@ -51,6 +51,35 @@ fn names_old_and_new() {
 }
 
 #[test]
+fn routes_and_paths() {
+    for (attributes, path) in [
+        (vec![text("url.path", "/users/7")], Some("/users/7")),
+        (vec![text("http.target", "/users/7?name=ada#top")], Some("/users/7")),
+        (vec![text("http.url", "http://app:3000/users/7?name=ada")], Some("/users/7")),
+        (vec![text("http.url", "http://app:3000")], None),
+        (vec![text("http.target", "/to?at=http://app/x"), text("http.url", "http://app/other")], Some("/to")),
+        (vec![text("http.target", "/to/http://app/x")], Some("/to/http://app/x")),
+        (
+            vec![text("http.url", "http://app/other"), text("http.target", "/old"), text("url.path", "/new")],
+            Some("/new"),
+        ),
+        (vec![text("url.path", "/new"), text("http.target", "/old")], Some("/new")),
+        (vec![text("url.path", "users")], None),
+        (vec![text("url.path", "/a\nb")], None),
+        (vec![text("url.path", &format!("/{}", "a".repeat(256)))], None),
+        (vec![text("url.path", ""), attribute("url.path", json!({"intValue": 7}))], None),
+    ] {
+        let body = body(attributes.clone().into(), json!({"kind": 2}));
+        assert_eq!(one(&body).path.as_deref(), path, "{attributes:?}");
+    }
+    for (length, is_taken) in [(512, true), (513, false), (0, false)] {
+        let route = "a".repeat(length);
+        let body = body(json!([text("http.route", &route)]), json!({"kind": 2}));
+        assert_eq!(one(&body).route.as_deref(), Some(&*route).filter(|_| is_taken), "{length}");
+    }
+}
+
+#[test]
 fn what_is_a_query() {
     let system = |name: &str| text("db.system", name);
     let query = text("db.statement", "select 1");
