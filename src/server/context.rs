@@ -132,14 +132,14 @@ impl Request {
             user_agent: field("user-agent"),
             referrer: field("referer"),
             request_id: self.id.as_str().into(),
-            trace_id: self.trace_id().map(|id| String::from_utf8_lossy(&id).into_owned()),
+            trace_id: self.trace_id(served.upstream.is_some()).map(|id| String::from_utf8_lossy(&id).into_owned()),
             error: served.error,
         }
     }
 
-    /// The trace it belongs to.
-    pub(super) fn trace_id(&self) -> Option<TraceId> {
-        if let Some(trace) = &self.trace {
+    /// The trace it belongs to: one that was begun here is only known to whom it was told, which is the app.
+    pub(super) fn trace_id(&self, is_asked: bool) -> Option<TraceId> {
+        if let Some(trace) = self.trace.as_ref().filter(|trace| is_asked || !trace.is_new) {
             return trace.id.to_string().as_bytes().try_into().ok();
         }
         self.head.get("traceparent").and_then(trace_id)?.as_bytes().try_into().ok()

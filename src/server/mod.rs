@@ -323,6 +323,7 @@ impl Engine {
     fn record(&self, request: &Request, served: Served, bytes: u64) {
         let ended = Instant::now();
         let (path, duration) = (request.head.path(), ended - request.began);
+        let is_asked = served.upstream.is_some();
         request.rule.counts.answered(served.outcome);
         if served.status != 101 {
             self.state.traffic.response_bodies.add(bytes);
@@ -355,7 +356,7 @@ impl Engine {
                 Served { whole: true, .. } => Ending::Complete,
                 _ => Ending::Aborted,
             },
-            trace_id: if self.state.profiler.keeps(duration) { request.trace_id() } else { None },
+            trace_id: if self.state.profiler.keeps(duration) { request.trace_id(is_asked) } else { None },
         });
     }
 }

@@ -36,6 +36,27 @@ pub(crate) fn keys(which: &str, format: &str, path: &Path) -> String {
 }
 
 #[tokio::test]
+async fn a_trace_that_nobody_was_told_of_is_not_named() {
+    let (origin, dir) = (origin().await, tempfile::tempdir().unwrap());
+    let path = dir.path().join("access.log");
+    let otlp = "[query.otlp]\nlisten = \"127.0.0.1:0\"";
+    let sidecar = Sidecar::in_front_of(&origin).server(&keys("all", "json", &path)).config(otlp).start().await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let stored = || get("/stored?page=1&api_key=s3cret");
+    let asked = stored().header("traceparent", &format!("00-{trace}-00f067aa0ba902b7-01"));
+    for (count, request) in (1..).zip([stored(), stored(), asked]) {
+        sidecar.send(request).await;
+        lines(&path, count).await;
+    }
+    let log: Vec<Value> = lines(&path, 3).await.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = origin.log()[0].field("traceparent").expect("the app is told of a trace").to_owned();
+    let [miss, hit, hit_of_a_trace] = &log[..] else { panic!("{log:#?}") };
+    assert_eq!((&miss["cache.result"], miss["trace_id"].as_str()), (&"miss".into(), told.split('-').nth(1)));
+    assert_eq!((&hit["cache.result"], &hit["trace_id"]), (&"hit".into(), &Value::Null));
+    assert_eq!((&hit_of_a_trace["cache.result"], &hit_of_a_trace["trace_id"]), (&"hit".into(), &trace.into()));
+}
+
+#[tokio::test]
 async fn every_request_has_a_line_of_json() {
     let (origin, dir) = (origin().await, tempfile::tempdir().unwrap());
     let path = dir.path().join("access.log");
