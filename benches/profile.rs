@@ -83,6 +83,8 @@ fn record(paths: &[String], upstream: Option<Asked>) -> f64 {
             saved: 0,
             ending: Ending::Complete,
             trace_id: None,
+            span: None,
+            queries: None,
         });
     }
     profiler.settle(ended);

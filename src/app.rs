@@ -140,6 +140,7 @@ async fn settle_profiler(state: Arc<State>, snapshot: Option<PathBuf>) {
         let now = rounds.tick().await;
         state.profiler.settle(now.into_std());
         state.queries.turn(now.into_std());
+        state.tell_queries();
         state.cache.simulation.settle(now.into_std());
         state.counted.note(now.into_std(), || (state.cache.snapshot(), state.compression.stats.snapshot()));
         if let Some(file) = snapshot.clone().filter(|_| now - kept >= PROFILER_KEEP) {

@@ -62,6 +62,12 @@ pub struct State {
 }
 
 impl State {
+    /// Tells the profiler how many queries the requests made whose queries came to be known.
+    pub fn tell_queries(&self) {
+        let queries = self.queries.counted().into_iter();
+        self.profiler.tell_queries(&queries.map(|(span, queries)| (span.number(), queries)).collect());
+    }
+
     /// From now on, advice is about what is counted from now on: other settings are in force.
     pub fn count_anew(&self, now: Instant) {
         self.observer.forget(now);

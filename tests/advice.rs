@@ -36,6 +36,8 @@ fn slow(name: &str) -> Endpoint {
             saved: 0,
             ending: Ending::Complete,
             trace_id: None,
+            span: None,
+            queries: None,
         };
         figures.add(&sample, duration);
     }

@@ -41,6 +41,8 @@ fn sample(path: Path, ended: Instant) -> Sample {
         saved: 0,
         ending: Ending::Complete,
         trace_id: None,
+        span: None,
+        queries: None,
     }
 }
 

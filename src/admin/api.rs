@@ -38,8 +38,9 @@ pub(super) async fn slowest(State(state): Shared, uri: Uri) -> Result<Json<Slowe
     let (window, page, by) = read().map_err(|detail| bad_request(&uri, detail))?;
     let slowest = move || {
         let now = Instant::now().into_std();
-        let (snapshot, courses) = state.profiler.snapshot_with_courses(window, now);
         let mut queries = state.queries.snapshot(window.length(), now);
+        state.tell_queries();
+        let (snapshot, courses) = state.profiler.snapshot_with_courses(window, now);
         queries.rename(|name| state.profiler.name_by_now(name));
         Slowest::new(&snapshot, &courses, &queries, page, by)
     };
@@ -170,7 +171,7 @@ mod tests {
             {"method":"GET","endpoint":"/users/{id}","path":null,"status":503,"ended_seconds":1700000100.0,
             "duration_ms":800.0,
             "breakdown_ms":{"queue":0.0,"connect":1.0,"first_byte":700.0,"compression":0.0,"body":99.0},
-            "in_flight":1,"cache":"miss","bytes":20,"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","queries":null},
+            "in_flight":1,"cache":"miss","bytes":20,"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","queries":42},
             {"method":"POST","endpoint":"/orders","path":null,"status":201,"ended_seconds":1700000100.0,
             "duration_ms":100.0,
             "breakdown_ms":{"queue":0.0,"connect":1.0,"first_byte":90.0,"compression":0.0,"body":9.0},

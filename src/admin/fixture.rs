@@ -121,7 +121,7 @@ pub(super) fn used_state() -> Arc<State> {
     let trace_id = Some(*b"4bf92f3577b34da6a3ce929d0e0e4736");
     for sample in [
         Sample { upstream: Some(asked(30)), ..users(40) },
-        Sample { status: 503, upstream: Some(asked(700)), trace_id, bytes: 20, ..users(800) },
+        Sample { status: 503, upstream: Some(asked(700)), trace_id, queries: Some(42), bytes: 20, ..users(800) },
         Sample { path: Path::of(b"/orders"), upstream: Some(asked(90)), ..order },
         Sample { cache: CacheUse::Hit, result: "hit", bytes: 1000, ..users(2) },
         Sample { ending: Ending::Aborted, ..users(60_000) },

@@ -284,8 +284,8 @@ struct SlowRequest {
     bytes: u64,
     /// Of the request's `traceparent`.
     trace_id: Option<String>,
-    /// `null` while no database queries are seen.
-    queries: Option<u64>,
+    /// Database queries that it took, as its answer says or, some ten seconds later, its spans; `null` where neither does.
+    queries: Option<u32>,
 }
 
 /// The parts of a request's duration, which add up to it.
@@ -411,7 +411,7 @@ impl From<&profile::SlowRequest> for SlowRequest {
             cache: request.cache,
             bytes: request.bytes,
             trace_id: request.trace_id.map(|id| String::from_utf8_lossy(&id).into_owned()),
-            queries: None,
+            queries: request.queries,
         }
     }
 }

@@ -66,7 +66,7 @@ pub use kept::Kept;
 pub use latency::{Latency, Summary};
 pub use names::Template;
 pub use profiler::Profiler;
-pub use sample::{Asked, CacheUse, Ending, METHODS, PATH_BYTES, Path, Sample, TraceId, method_name};
+pub use sample::{Asked, CacheUse, Ending, METHODS, PATH_BYTES, Path, Sample, SpanId, TraceId, method_name};
 pub use saturation::Saturation;
 pub use series::{STATUSES_PER_ENDPOINT, Series, Statuses};
 pub use slow::{Breakdown, SLOWEST_SHOWN, SlowRequest};

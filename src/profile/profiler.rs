@@ -1,6 +1,7 @@
 //! The way of a sample from the request's thread to the table.
 
 use std::{
+    collections::HashMap,
     fmt,
     ops::Range,
     sync::{
@@ -19,7 +20,7 @@ use super::{
     kept::Kept,
     known::Known,
     names::Template,
-    sample::{Path, Sample},
+    sample::{Path, Sample, SpanId},
     saturation::Saturation,
     table::{Clock, Endpoint, Snapshot, Table, Totals},
     window::{Period, Window},
@@ -98,6 +99,14 @@ impl Profiler {
             let table = &mut self.rings.settled().table;
             table.learn(&routes);
             self.known.store(table.known().clone());
+        }
+    }
+
+    /// Takes how many queries requests made, by the spans that they were sent to the app with. Only those that are kept
+    /// for their slowness have a use for it.
+    pub fn tell_queries(&self, queries: &HashMap<SpanId, u32>) {
+        if !queries.is_empty() {
+            self.rings.settled().table.slow.tell_queries(queries);
         }
     }
 

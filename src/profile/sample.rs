@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    num::NonZeroU64,
     time::{Duration, Instant},
 };
 
@@ -88,6 +89,9 @@ impl fmt::Debug for Path {
 /// The trace id of a request: 32 hexadecimal digits (W3C Trace Context §3.2.2.3).
 pub type TraceId = [u8; 32];
 
+/// The id of the span that a request was sent to the app with (W3C Trace Context §3.2.2.4); no other request has it.
+pub type SpanId = NonZeroU64;
+
 /// What one finished request tells the profiler. It has no parts on the heap.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
@@ -117,6 +121,10 @@ pub struct Sample {
     pub ending: Ending,
     /// The trace it belongs to, where that is known and the request may be kept.
     pub trace_id: Option<TraceId>,
+    /// The span that it was sent to the app with, if it was, by which its queries will be told of.
+    pub span: Option<SpanId>,
+    /// Database queries that it took, where its answer says so.
+    pub queries: Option<u32>,
 }
 
 /// The methods that are told apart: those of RFC 9110 §9.3 and PATCH (RFC 5789), and any other as one.
@@ -159,6 +167,8 @@ impl Sample {
             saved: 0,
             ending: Ending::Complete,
             trace_id: None,
+            span: None,
+            queries: None,
         }
     }
 

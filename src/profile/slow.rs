@@ -1,11 +1,15 @@
 //! Single requests that took long: what a percentile cannot show.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    sample::{Asked, Ending, Path, Sample, TraceId},
+    sample::{Asked, Ending, Path, Sample, SpanId, TraceId},
     window::{Minute, Span},
 };
 
@@ -37,6 +41,10 @@ pub struct SlowRequest {
     pub bytes: u64,
     /// The trace it belongs to.
     pub trace_id: Option<TraceId>,
+    /// The span that it was sent to the app with.
+    pub span: Option<SpanId>,
+    /// Database queries that it took, where they are known.
+    pub queries: Option<u32>,
     /// The path itself; of a long one the beginning, and `/…`.
     pub path: Option<Box<str>>,
 }
@@ -116,6 +124,8 @@ impl SlowLog {
             cache: sample.result,
             bytes: sample.bytes,
             trace_id: sample.trace_id,
+            span: sample.span,
+            queries: sample.queries,
             path: keep_path.then(|| shown(&sample.path)),
         };
         if sample.duration >= slow {
@@ -156,6 +166,15 @@ impl SlowLog {
         found.sort_by_key(|request| std::cmp::Reverse((request.breakdown.duration, request.ended_ms)));
         found.truncate(SLOWEST_SHOWN);
         found
+    }
+
+    /// Takes how many queries requests made, by their spans: it is known some time after they ended, and better than by
+    /// what their answers say.
+    pub(super) fn tell_queries(&mut self, queries: &HashMap<SpanId, u32>) {
+        let all = self.hours.iter_mut().flat_map(|(_, slowest)| slowest).chain(&mut self.recent);
+        for request in all {
+            request.queries = request.span.and_then(|span| queries.get(&span).copied()).or(request.queries);
+        }
     }
 
     /// Gives an endpoint's requests its new name.
@@ -248,6 +267,20 @@ mod tests {
         assert_eq!(log.within(all()).len(), HOURS as usize);
         let span = Span { from: 28 * 60, to: Some(29 * 60) };
         assert_eq!(durations(&log, span), [Duration::from_millis(29)]);
+    }
+
+    #[test]
+    fn queries_are_told_of_by_spans() {
+        let mut log = SlowLog::default();
+        let span = SpanId::new;
+        for (number, queries) in [(span(1), None), (span(2), Some(7)), (span(3), None), (None, Some(5)), (None, None)] {
+            offered(&mut log, Sample { span: number, queries, ..Sample::of("/", SLOW) }, 0);
+        }
+        let queries = |log: &SlowLog| log.within(all()).iter().map(|request| request.queries).collect::<Vec<_>>();
+        assert_eq!(queries(&log), [None, Some(7), None, Some(5), None]);
+        let told = [(1, 40), (2, 8), (9, 90)].map(|(number, count)| (span(number).unwrap(), count));
+        log.tell_queries(&told.into());
+        assert_eq!(queries(&log), [Some(40), Some(8), None, Some(5), None]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::{
     settings::Settings,
     snapshot::{Analysis, Snapshot, Sources},
     state::{Routed, State},
+    trace::SpanId,
     unit::Executed,
 };
 use crate::rings::Rings;
@@ -143,6 +144,12 @@ impl Observer {
     /// seconds.
     pub fn turn(&self, now: Instant) {
         self.rings.settled().turn(now);
+    }
+
+    /// Takes out how many queries each request made whose queries came to be known since the last time, by the span that it
+    /// was sent to the app with.
+    pub fn counted(&self) -> HashMap<SpanId, u32> {
+        std::mem::take(&mut self.rings.sink().counted)
     }
 
     /// What is known of the last time of this length, a minute to 24 hours.

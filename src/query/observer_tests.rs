@@ -251,6 +251,24 @@ fn routes_are_told_of_requests_that_passed_here() {
 }
 
 #[test]
+fn queries_of_requests_are_counted_by_their_spans() {
+    let mut app = App::new(Settings::default());
+    app.request("/a", |trace| trace.each(3, 1.0, |n| format!("select a from t where b = {n}")));
+    app.request("/b", |trace| {
+        trace.query("begin", 0.1);
+        trace.query("select a from t", 1.0);
+        trace.query("commit", 0.1);
+    });
+    app.request("/c", |_| {});
+    assert_eq!(app.observer.counted().len(), 0, "more may come");
+    app.later(61);
+    let mut counted: Vec<u32> = app.observer.counted().into_values().collect();
+    counted.sort_unstable();
+    assert_eq!(counted, [0, 1, 3]);
+    assert_eq!(app.observer.counted().len(), 0, "they were taken");
+}
+
+#[test]
 fn services_behind_belong_to_the_request() {
     let mut app = App::new(Settings::default());
     app.request("/a", |trace| {

@@ -1,7 +1,7 @@
 //! What the observer knows, behind its lock.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher, RandomState},
     sync::Arc,
     time::{Duration, Instant},
@@ -30,6 +30,8 @@ use crate::rings::Sink;
 
 /// Spans by which duplicates are known, in each of two generations.
 const MOST_SEEN: usize = 1 << 16;
+/// Requests whose queries are counted until somebody takes the counts: those of a few seconds.
+const MOST_COUNTED: usize = 1 << 14;
 /// Executions of a query per request from which on its repetition is grave.
 const VERY_MANY: u32 = 50;
 /// The part of the requests' time from which on it is.
@@ -52,6 +54,8 @@ pub(super) struct State {
     evidence: Evidence,
     attribution: [History<u64>; Level::ALL.len()],
     seen: Seen,
+    /// How many queries requests made, by their spans, since somebody asked.
+    pub(super) counted: HashMap<SpanId, u32>,
 }
 
 /// A request that passed here, whose route the app's framework knows.
@@ -117,6 +121,7 @@ impl State {
             evidence: Evidence::default(),
             attribution: Default::default(),
             seen: Seen::default(),
+            counted: HashMap::new(),
         }
     }
 
@@ -205,7 +210,10 @@ impl State {
     }
 
     fn close(&mut self, trace: TraceId, closed: Closed, (now, minute): (Instant, Minute)) {
-        let Closed { level, endpoint, unit } = closed;
+        let Closed { level, endpoint, asked, unit } = closed;
+        if let Some(span) = asked.filter(|_| self.counted.len() < MOST_COUNTED) {
+            self.counted.insert(span, u32::try_from(unit.counted().count()).unwrap_or(u32::MAX));
+        }
         for query in &unit.queries {
             self.attribute(level, query.id, endpoint.as_ref(), u64::from(query.counts), minute);
         }

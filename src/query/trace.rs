@@ -45,6 +45,11 @@ impl SpanId {
     pub fn of_hex(digits: &str) -> Option<Self> {
         Self::new(hex(digits, 16)? as u64)
     }
+
+    /// As a number.
+    pub fn number(self) -> NonZeroU64 {
+        self.0
+    }
 }
 
 impl fmt::Display for TraceId {

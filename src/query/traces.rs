@@ -135,6 +135,8 @@ impl Open {
 pub(super) struct Closed {
     pub(super) level: Level,
     pub(super) endpoint: Option<Endpoint>,
+    /// The span of a request that passed here.
+    pub(super) asked: Option<SpanId>,
     pub(super) unit: Unit,
 }
 
@@ -321,7 +323,8 @@ impl<'a> Resolution<'a> {
         unit.queries.sort_by_key(|query| query.start);
         unit.is_request = endpoint.is_some();
         unit.took = took;
-        Closed { level, endpoint, unit }
+        let asked = if let Whose::Asked(at) = whose { self.asked[at].span } else { None };
+        Closed { level, endpoint, asked, unit }
     }
 
     /// Goes up from a span to what it is part of.

@@ -357,6 +357,8 @@ impl Engine {
                 _ => Ending::Aborted,
             },
             trace_id: if self.state.profiler.keeps(duration) { request.trace_id(is_asked) } else { None },
+            span: request.trace.filter(|_| is_asked).map(|trace| trace.span.number()),
+            queries: served.database.and_then(|database| database.queries),
         });
     }
 }

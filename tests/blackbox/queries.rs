@@ -106,6 +106,11 @@ async fn spans_are_joined_to_the_requests_that_they_were_for() {
     let row = &slowest["endpoints"][0];
     assert_eq!((&row["endpoint"], &row["requests"]), (&json!("/orders/{number}"), &json!(4)), "{slowest:#}");
     assert_eq!(slowest["endpoints_total"], 1, "{slowest:#}");
+    // Of the last one nothing was told.
+    let mut queries: Vec<Option<u64>> =
+        slowest["requests"].as_array().unwrap().iter().map(|request| request["queries"].as_u64()).collect();
+    queries.sort_unstable();
+    assert_eq!(queries, [None, Some(8), Some(8), Some(8)], "{slowest:#}");
     assert_eq!(slowest["endpoints"][0]["queries_per_request"], json!({ "avg": 8.0, "max": 8 }), "{slowest:#}");
 }
 
@@ -227,6 +232,8 @@ async fn server_timing_of_the_demo_is_read() {
     let row = &all["endpoints"][0];
     assert_eq!((&row["endpoint"], &row["basis"]), (&json!("/n-plus-one"), &json!("server_timing")), "{all:#}");
     assert_eq!(row["queries_per_request"], json!({ "avg": 11.0, "max": 11 }), "{all:#}");
+    let slowest = sidecar.admin_get("/performance/profile/slowest").await;
+    assert_eq!(slowest["requests"][0]["queries"], 11, "{slowest:#}");
     let insights = sidecar.admin_get("/performance/profile/insights").await;
     assert!(insights["findings"].as_array().unwrap().iter().any(|found| found["id"] == "many_queries:GET /n-plus-one"));
 }

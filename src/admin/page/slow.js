@@ -29,7 +29,7 @@ export function slow({ slow: requests, place, allSlow }, { showAllSlow }) {
       ]);
 }
 
-const TITLES = ["Request", "Took", "Breakdown", "Status", "Cache", "Ended", "Sent", "In flight"];
+const TITLES = ["Request", "Took", "Breakdown", "Status", "Cache", "Ended", "Sent", "In flight", "Queries"];
 
 /** What is left out where there is little room. */
 const wide = (index) => (index > 5 ? "wide" : null);
@@ -56,5 +56,6 @@ function row(request, longest) {
     h("td", {}, request.cache),
     h("td", {}, clock(request.ended_seconds, "second")),
     h("td", { class: wide(6) }, bytes(request.bytes)),
-    h("td", { class: wide(7) }, request.in_flight === null ? NONE : count(request.in_flight)));
+    h("td", { class: wide(7) }, request.in_flight === null ? NONE : count(request.in_flight)),
+    h("td", { class: wide(8) }, request.queries === null ? NONE : count(request.queries)));
 }
