@@ -282,3 +282,106 @@ fn varint(mut value: u64) -> Vec<u8> {
     bytes.push(value as u8);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use serde_json::{Value, json};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::admin::fixture::empty_state;
+
+    /// A span without an id if it is bad.
+    fn span(is_good: bool) -> Value {
+        let id = if is_good { "b7ad6b7169203331" } else { "" };
+        json!({ "traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": id, "kind": 1 })
+    }
+
+    fn json_of(spans: &[Value]) -> Vec<u8> {
+        json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": spans }] }] }).to_string().into_bytes()
+    }
+
+    /// A field of protobuf of bytes.
+    fn field(number: u8, inner: &[u8]) -> Vec<u8> {
+        [&[number << 3 | 2][..], &varint(inner.len() as u64), inner].concat()
+    }
+
+    /// So many good spans, and so many without an id.
+    fn protobuf_of(good: usize, bad: usize) -> Vec<u8> {
+        let one = |id: &[u8]| field(2, &[field(1, &[7; 16]), field(2, id)].concat());
+        let spans = [one(&[7; 8]).repeat(good), one(&[]).repeat(bad)].concat();
+        field(1, &field(2, &spans))
+    }
+
+    async fn answered(format: Format, fields: &[(HeaderName, &str)], body: impl Into<Body>) -> (StatusCode, Vec<u8>) {
+        let router = router(empty_state(), Settings::default());
+        let request = axum::http::Request::post("/v1/traces").header(CONTENT_TYPE, media_type(format));
+        let request = fields.iter().fold(request, |request, (name, value)| request.header(name, *value));
+        let answer = router.oneshot(request.body(body.into()).unwrap()).await.unwrap();
+        assert_eq!(answer.headers()[CONTENT_TYPE], media_type(format));
+        (answer.status(), to_bytes(answer.into_body(), 1 << 20).await.unwrap().to_vec())
+    }
+
+    /// OTLP §Partial Success: with 200, how many spans were not taken, and why; nothing where all of them were.
+    #[tokio::test]
+    async fn spans_that_are_not_taken_are_counted_in_the_answer() {
+        let why = "spans without proper ids, or more than 20000 at once";
+        for (good, bad) in [(1, 0), (1, 1), (0, 300)] {
+            let spans: Vec<Value> = (0..good).map(|_| span(true)).chain((0..bad).map(|_| span(false))).collect();
+            let (status, body) = answered(Format::Json, &[], json_of(&spans)).await;
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            // Whole numbers of 64 bits are strings in JSON.
+            let expected = json!({ "partialSuccess": { "rejectedSpans": bad.to_string(), "errorMessage": why } });
+            assert_eq!((status, body), (StatusCode::OK, if bad == 0 { json!({}) } else { expected }));
+
+            let (status, body) = answered(Format::Protobuf, &[], protobuf_of(good, bad)).await;
+            // partial_success = 1 of rejected_spans = 1 and error_message = 2.
+            let partial = [&[1 << 3][..], &varint(bad as u64), &field(2, why.as_bytes())].concat();
+            assert_eq!((status, body), (StatusCode::OK, if bad == 0 { Vec::new() } else { field(1, &partial) }));
+        }
+    }
+
+    #[tokio::test]
+    async fn more_spans_than_are_taken_at_once_are_rejected() {
+        for (spans, rejected) in [(otlp::MOST_SPANS, 0), (otlp::MOST_SPANS + 1, 1)] {
+            let (_, body) = answered(Format::Protobuf, &[], protobuf_of(spans, 0)).await;
+            // The number stands behind the marks of the two fields and the length of the outer one.
+            assert_eq!(body.get(3).copied().unwrap_or(0), rejected, "{spans}");
+        }
+    }
+
+    #[tokio::test]
+    async fn bodies_are_taken_up_to_their_bounds() {
+        let most = MOST_BYTES as usize;
+        let of_length = |length: usize| [&b"{}"[..], &vec![b' '; length - 2]].concat();
+        for (length, expected) in [(most, StatusCode::OK), (most + 1, StatusCode::PAYLOAD_TOO_LARGE)] {
+            let (status, _) = answered(Format::Json, &[], of_length(length)).await;
+            assert_eq!(status, expected, "{length}");
+        }
+        let packed = |length: usize| {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut gzip, &of_length(length)).unwrap();
+            gzip.finish().unwrap()
+        };
+        for (length, expected) in
+            [(otlp::MOST_BYTES, StatusCode::OK), (otlp::MOST_BYTES + 1, StatusCode::PAYLOAD_TOO_LARGE)]
+        {
+            let (status, _) = answered(Format::Json, &[(CONTENT_ENCODING, "gzip")], packed(length)).await;
+            assert_eq!(status, expected, "{length} unpacked");
+        }
+    }
+
+    #[test]
+    fn refusals_say_why_in_the_form_of_the_request() {
+        // google.rpc.Status: message = 2.
+        assert_eq!(text(2, "no"), [2 << 3 | 2, 2, b'n', b'o']);
+        for (value, bytes) in [(0, &[0][..]), (127, &[0x7f]), (128, &[0x80, 1]), (300, &[0xac, 2])] {
+            assert_eq!(varint(value), bytes);
+        }
+        let response = busy(Format::Protobuf);
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[RETRY_AFTER], RETRY);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/x-protobuf");
+    }
+}

@@ -134,3 +134,231 @@ fn evidence(what: &What) -> BTreeMap<&'static str, Figure> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::query::{
+        Repetition, Slow, Timing,
+        detect::{Chatty, Pattern},
+    };
+
+    const QUERY: Fingerprint = Fingerprint(0x5a1f_0c33_d2e9_4b07);
+
+    fn slow() -> Slow {
+        let ms = Duration::from_millis;
+        let timing = Timing {
+            min: ms(1),
+            avg: ms(700),
+            p50: ms(600),
+            p95: ms(2000),
+            p99: ms(2400),
+            max: ms(2500),
+            stdev: ms(9),
+        };
+        Slow { calls: 20, slow: 7, critical: 2, timing }
+    }
+
+    fn repeated(pattern: Pattern) -> What {
+        What::Repeated(Repetition {
+            pattern,
+            requests: 9,
+            min: 6,
+            avg: 8.0,
+            max: 12,
+            distinct: (pattern == Pattern::NPlusOne).then_some(11),
+            is_concurrent: false,
+            turns: Vec::new(),
+            before: None,
+            share: 0.75,
+            example: None,
+        })
+    }
+
+    fn chatty() -> What {
+        let s = Duration::from_secs;
+        What::Chatty(Chatty { requests: 10, queries: 250, database: s(3), added: s(3), whole: s(4) })
+    }
+
+    /// As the observer finds it: of an endpoint, but for what is said of a query wherever it ran.
+    fn found(what: What, severity: query::Severity, confidence: query::Confidence) -> query::Finding {
+        let is_of_endpoint = matches!(what, What::Repeated(_) | What::Chatty(_));
+        query::Finding {
+            severity,
+            confidence,
+            query: (!matches!(what, What::Chatty(_))).then_some(QUERY),
+            endpoint: is_of_endpoint.then(|| query::Endpoint { method: "GET", name: "/orders".into() }),
+            what,
+            impact_per_hour: Duration::from_secs(120),
+            first_seen: Duration::from_secs(60),
+            last_seen: Duration::ZERO,
+        }
+    }
+
+    fn facts(found: query::Finding, text: &str) -> Facts {
+        let query_texts = BTreeMap::from([(QUERY, text.to_owned())]);
+        Facts { query_findings: vec![found], query_texts, ..Facts::default() }
+    }
+
+    /// What all rules say together.
+    fn told(facts: &Facts) -> Finding {
+        let mut told: Vec<Finding> = RULES.iter().flat_map(|(_, find)| find(facts)).collect();
+        assert_eq!(told.len(), 1, "each is told by one rule: {told:?}");
+        told.remove(0)
+    }
+
+    #[test]
+    fn what_is_said_of_each_kind() {
+        use query::{Confidence::Confirmed, Severity as Grave};
+        let is_slow = "It was executed 20 times in the last hour; 7 of them were slow and 2 critical, the longest took \
+                       2500 ms. The query: select a from t";
+        let repeats = |values: &str| {
+            format!(
+                "It ran 6 to 12 times in each of 9 requests{values}, and took 75 % of their time. The query: select a \
+                 from t"
+            )
+        };
+        for (what, severity, id, expected, title, because) in [
+            (
+                What::Critical(slow()),
+                Grave::Critical,
+                "critical_query:q_5a1f0c33d2e94b07",
+                Severity::Critical,
+                "A query took 2500 ms",
+                is_slow.to_owned(),
+            ),
+            (
+                What::Slow(slow()),
+                Grave::Warning,
+                "slow_query:q_5a1f0c33d2e94b07",
+                Severity::Warning,
+                "7 of 20 executions of a query were slow",
+                is_slow.to_owned(),
+            ),
+            (
+                What::NoIndex(slow()),
+                Grave::High,
+                "missing_index:q_5a1f0c33d2e94b07",
+                Severity::Warning,
+                "A query that uses no index took up to 2500 ms",
+                is_slow.to_owned(),
+            ),
+            (
+                repeated(Pattern::NPlusOne),
+                Grave::High,
+                "n_plus_one:GET /orders:q_5a1f0c33d2e94b07",
+                Severity::Warning,
+                "N+1: the same SELECT ran 8 times per request in GET /orders",
+                repeats(", with 11 different values"),
+            ),
+            (
+                repeated(Pattern::Redundant),
+                Grave::Medium,
+                "redundant_query:GET /orders:q_5a1f0c33d2e94b07",
+                Severity::Warning,
+                "The same SELECT with the same values ran 8 times per request in GET /orders",
+                repeats(""),
+            ),
+            (
+                repeated(Pattern::WriteLoop),
+                Grave::Medium,
+                "write_loop:GET /orders:q_5a1f0c33d2e94b07",
+                Severity::Warning,
+                "The same statement wrote single rows 8 times per request in GET /orders",
+                repeats(""),
+            ),
+            (
+                chatty(),
+                Grave::Info,
+                "chatty_endpoint:GET /orders",
+                Severity::Info,
+                "25 quick queries per request take most of its time in GET /orders",
+                "Its 10 requests made 250 queries, and at least one was running for 75 % of their time.".into(),
+            ),
+        ] {
+            let found = found(what, severity, Confirmed);
+            let suggestion = found.suggestion();
+            let told = told(&facts(found, "select a from t"));
+            assert_eq!((told.id(), told.severity, &*told.title), (id.to_owned(), expected, title));
+            assert_eq!(told.because, because, "{id}");
+            assert_eq!(told.remedy, Remedy::Sentence(suggestion.into()), "{id}");
+            assert_eq!(told.worth.upstream_seconds_per_minute, Some(2.0), "{id}");
+        }
+        assert!(RULES.iter().all(|(_, find)| find(&Facts::default()).is_empty()));
+    }
+
+    #[test]
+    fn what_each_kind_rests_on() {
+        use Figure::{Count, Number};
+        let slow_figures =
+            [("avg_ms", Number(700.0)), ("calls", Count(20)), ("critical", Count(2)), ("max_ms", Number(2500.0))];
+        let slow_figures = [&slow_figures[..], &[("slow", Count(7))]].concat();
+        let repeated_figures = vec![
+            ("per_request_avg", Number(8.0)),
+            ("per_request_max", Count(12)),
+            ("request_time_share_percent", Number(75.0)),
+            ("requests", Count(9)),
+        ];
+        for (what, expected) in [
+            (What::Critical(slow()), slow_figures.clone()),
+            (What::Slow(slow()), slow_figures.clone()),
+            (What::NoIndex(slow()), slow_figures),
+            (repeated(Pattern::NPlusOne), repeated_figures.clone()),
+            (repeated(Pattern::Redundant), repeated_figures.clone()),
+            (repeated(Pattern::WriteLoop), repeated_figures),
+            (chatty(), vec![("queries", Count(250)), ("requests", Count(10))]),
+        ] {
+            let kind = what.kind();
+            let told = told(&facts(found(what, query::Severity::Medium, query::Confidence::Likely), ""));
+            let figures: Vec<(&str, Figure)> = told.evidence.into_iter().collect();
+            assert_eq!(figures, expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn severity_and_confidence_are_those_of_advice() {
+        for (given, expected) in [
+            (query::Severity::Critical, Severity::Critical),
+            (query::Severity::High, Severity::Warning),
+            (query::Severity::Medium, Severity::Warning),
+            (query::Severity::Warning, Severity::Warning),
+            (query::Severity::Info, Severity::Info),
+        ] {
+            let found = found(What::Slow(slow()), given, query::Confidence::Confirmed);
+            assert_eq!(told(&facts(found, "")).severity, expected, "{given:?}");
+        }
+        for (given, expected) in [
+            (query::Confidence::Confirmed, Confidence::Measured),
+            (query::Confidence::Likely, Confidence::Candidate),
+            (query::Confidence::Candidate, Confidence::Candidate),
+        ] {
+            let found = found(repeated(Pattern::NPlusOne), query::Severity::Medium, given);
+            let told = told(&facts(found, ""));
+            assert_eq!(told.confidence, expected, "{given:?}");
+            assert_eq!(told.title.starts_with("Possible N+1"), given != query::Confidence::Confirmed, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_shown_as_far_as_it_is_known_and_short() {
+        let because = |text: &str| {
+            let found = found(What::Slow(slow()), query::Severity::Warning, query::Confidence::Confirmed);
+            told(&facts(found, text)).because
+        };
+        assert!(because("").ends_with("took 2500 ms."), "{}", because(""));
+        let as_long = "é".repeat(SHOWN);
+        assert!(because(&as_long).ends_with(&format!(" The query: {as_long}")));
+        assert!(because(&format!("{as_long}x")).ends_with(&format!(" The query: {as_long}…")));
+    }
+
+    #[test]
+    fn what_takes_no_time_is_worth_none() {
+        let found = query::Finding {
+            impact_per_hour: Duration::ZERO,
+            ..found(chatty(), query::Severity::Info, query::Confidence::Confirmed)
+        };
+        assert_eq!(told(&facts(found, "")).worth, Worth::default());
+    }
+}
