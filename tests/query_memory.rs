@@ -11,7 +11,7 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use pacecar::query::{
     Endpoint, Observer, Request, Settings,
-    fingerprint::{Dialect, Key, fingerprint},
+    fingerprint::{Dialect, Key, Mask, fingerprint, fingerprint_masked},
     otlp::{MOST_BYTES, Refusal, inflate},
     server_timing,
     trace::{SpanId, TraceId},
@@ -29,13 +29,17 @@ fn a_fingerprint_allocates_nothing() {
         format!("insert into t (a, b) values ({})", list.join(", 2), (")),
         "with recent as (select $$it's$$::text as a) select -1.5e3, 'open string".into(),
     ];
-    let key = Key::default();
+    let (key, masks) = (Key::default(), ["u*s", "*_id"].map(|text| Mask::new(text).unwrap()));
     for text in &statements {
         for dialect in DIALECTS {
             let counted = allocation_counter::measure(|| {
                 std::hint::black_box(fingerprint(std::hint::black_box(text), dialect, &key));
             });
             assert_eq!(counted.count_total, 0, "{dialect:?}: {text:.60}: {counted:?}");
+            let counted = allocation_counter::measure(|| {
+                std::hint::black_box(fingerprint_masked(std::hint::black_box(text), dialect, &key, &masks));
+            });
+            assert_eq!(counted.count_total, 0, "masked: {dialect:?}: {text:.60}: {counted:?}");
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     advice,
     header::{fields::is_token, refusal::MAX_HEADERS},
     profile::Template,
-    query::Fingerprint,
+    query::{Fingerprint, fingerprint::Mask},
     route::Class,
     server::{
         Mode, Upstream,
@@ -202,6 +202,7 @@ pub(super) struct Query {
     pub(super) store_text: Option<Given<bool>>,
     pub(super) n_plus_one: Option<Given<usize>>,
     pub(super) ignore: Option<List<Fingerprint>>,
+    pub(super) mask_identifiers: Option<List<Mask>>,
     pub(super) otlp: Otlp,
     pub(super) explain: Explain,
 }
@@ -409,6 +410,7 @@ impl Query {
             store_text: section.boolean("store_text"),
             n_plus_one: section.whole("n_plus_one", 2..=10_000),
             ignore: section.texts("ignore", |text| text.parse().map_err(|_| Fault::Fingerprint)),
+            mask_identifiers: section.texts("mask_identifiers", |text| Mask::new(text).map_err(|_| Fault::Mask)),
             otlp: Otlp::read(section.section("otlp")),
             explain: Explain::read(section.section("explain")),
         };

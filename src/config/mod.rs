@@ -343,6 +343,7 @@ fn query_settings(file: &file::Query) -> query::Settings {
         critical: or(&file.critical, default.critical),
         max_fingerprints: or(&file.max_fingerprints, default.max_fingerprints),
         store_text: or(&file.store_text, default.store_text),
+        mask_identifiers: file.mask_identifiers.as_ref().map(items).unwrap_or_default(),
         n_plus_one: query::NPlusOne {
             min_count: given(&file.n_plus_one).map_or(default.n_plus_one.min_count, |count| count as u32),
             ignore: file.ignore.as_ref().map(items).unwrap_or_default(),

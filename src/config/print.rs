@@ -43,11 +43,12 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
     writeln!(out, "endpoints = {}", list(endpoints.iter().map(|endpoint| endpoint.as_str().to_owned())))?;
     writeln!(out, "keep_paths = {keep_paths}")?;
     optional(out, "snapshot", config.profile_snapshot.as_deref().map(path))?;
-    let query::Settings { slow, critical, max_fingerprints, store_text, n_plus_one } = &config.query;
+    let query::Settings { slow, critical, max_fingerprints, store_text, mask_identifiers, n_plus_one } = &config.query;
     writeln!(out, "\n[query]\nslow = {}\ncritical = {}", time(*slow), time(*critical))?;
     writeln!(out, "max_fingerprints = {max_fingerprints}\nstore_text = {store_text}")?;
     writeln!(out, "n_plus_one = {}", n_plus_one.min_count)?;
     writeln!(out, "ignore = {}", list(n_plus_one.ignore.iter().map(ToString::to_string)))?;
+    writeln!(out, "mask_identifiers = {}", list(mask_identifiers.iter().map(|mask| mask.as_str().to_owned())))?;
     match &config.otlp {
         None => writeln!(out, "\n# [query.otlp] is not set: no listen and forward_to")?,
         Some(admin::OtlpSettings { listen, forward_to }) => {

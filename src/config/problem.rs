@@ -205,6 +205,8 @@ pub(super) enum Fault {
     Fingerprint,
     /// No name of a variable of the environment.
     Variable,
+    /// Occurs for a pattern that matches no name in SQL, or every one.
+    Mask,
     /// Occurs for what is no plain URL of a collector.
     Collector,
     /// A name that no header field has.
@@ -315,6 +317,7 @@ impl fmt::Display for Fault {
             Fault::Variable => {
                 f.write_str("expected the name of a variable of the environment, such as \"PACECAR_EXPLAIN_URL\"")
             }
+            Fault::Mask => f.write_str("expected a name with \"*\" for any characters, such as \"tenant_*\""),
             Fault::Collector => f.write_str("expected the URL of a collector, such as \"http://127.0.0.1:4320\""),
             Fault::FieldName => write!(f, "expected the name of a header field, such as \"cdn-cache-control\""),
             Fault::Cookie => {

@@ -37,6 +37,8 @@ pub fn keep_until_restart(running: &Config, wanted: &mut Config) -> Vec<&'static
     keep("cache.keyed.max_entries", &running.keyed.max_entries, &mut wanted.keyed.max_entries, &mut kept);
     keep("cache.keyed.max_bytes", &running.keyed.max_bytes, &mut wanted.keyed.max_bytes, &mut kept);
     keep("profile.snapshot", &running.profile_snapshot, &mut wanted.profile_snapshot, &mut kept);
+    let (masks, wanted_masks) = (&running.query.mask_identifiers, &mut wanted.query.mask_identifiers);
+    keep("query.mask_identifiers", masks, wanted_masks, &mut kept);
     keep("query.otlp", &running.otlp, &mut wanted.otlp, &mut kept);
     keep("query.explain", &running.explain, &mut wanted.explain, &mut kept);
     wanted.server.traces = running.otlp.is_some();
@@ -108,6 +110,9 @@ mod tests {
         let keyed = ["cache.keyed.max_entries", "cache.keyed.max_bytes"];
         let expected = [&["server.listen", "server.tls", "cache.max_bytes"][..], &keyed].concat();
         assert_eq!(keep_until_restart(&running, &mut wanted), expected);
+        assert_eq!(wanted, allowed);
+        wanted.query.mask_identifiers = vec![crate::query::fingerprint::Mask::new("tenant_*").unwrap()];
+        assert_eq!(keep_until_restart(&running, &mut wanted), ["query.mask_identifiers"]);
         assert_eq!(wanted, allowed);
 
         let app = |url: &str| {

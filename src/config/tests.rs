@@ -136,6 +136,8 @@ refuses! {
         "proxy.toml:1: server.access_log = \"some\": expected \"errors\", \"all\" or \"off\"";
     a_log_format: "server.access_log_format = \"xml\"" =>
         "proxy.toml:1: server.access_log_format = \"xml\": expected \"json\" or \"combined\"";
+    a_mask_of_everything: "query.mask_identifiers = [\"tenant_*\", \"*\"]" =>
+        "proxy.toml:1: query.mask_identifiers = \"*\": expected a name with \"*\" for any characters, such as \"tenant_*\"";
     every_cookie: "cache.ignore_cookies = [\"*\"]" =>
         "proxy.toml:1: cache.ignore_cookies = \"*\": \
          expected a cookie's name, with or without a \"*\" at its end, such as \"_ga*\"";

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use super::{
     event::{Endpoint, QueryEvent},
     explain::{Explained, Question, Stands, Verdict, is_due},
-    fingerprint::{Dialect, Fingerprint, Kind, Print, normalise},
+    fingerprint::{Dialect, Fingerprint, Kind, Mask, Print, normalise_masked, shown},
     history::{History, Merge, Minute},
     settings::Settings,
     spread::Spread,
@@ -89,12 +89,12 @@ pub(super) struct New {
 }
 
 impl New {
-    pub(super) fn of(event: &QueryEvent<'_>) -> Self {
-        let text = normalise(event.text, event.dialect);
+    pub(super) fn of(event: &QueryEvent<'_>, masks: &[Mask]) -> Self {
+        let text = normalise_masked(event.text, event.dialect, masks);
         let mut subject = subject(&text, event.dialect);
         // The source's word, where nothing was found: it may name what no statement has.
         if let Some(table) = event.table.filter(|_| subject.tables.is_empty()) {
-            subject.tables.push(table.to_owned());
+            subject.tables.push(shown(table, masks));
         }
         Self { text, subject }
     }
@@ -198,7 +198,7 @@ impl Book {
         let Some(known) = self.known.get_mut(&print.id) else { return };
         known.last = now;
         if known.name.is_none() {
-            known.name = event.name.map(Arc::from);
+            known.name = event.name.map(|name| shown(name, &settings.mask_identifiers).into());
         }
         known.history.now(minute).add(event, settings);
     }

@@ -11,7 +11,7 @@ use super::{
     book::New,
     event::{QueryEvent, Request},
     explain::{Question, Verdict},
-    fingerprint::{Fingerprint, Key, Print, fingerprint},
+    fingerprint::{Fingerprint, Key, Mask, Print, fingerprint_masked},
     otlp::{Decoded, Span},
     record::Record,
     settings::Settings,
@@ -38,17 +38,20 @@ const MOST_NEW: usize = 256;
 pub struct Observer {
     rings: Rings<(Request, Instant), State>,
     key: Key,
+    /// Those of the start: what is known already would stand beside what has other names from now on.
+    masks: Vec<Mask>,
 }
 
 impl Observer {
     /// One that knows nothing yet.
     pub fn new(settings: Settings, now: Instant) -> Self {
-        Self { rings: Rings::new(RING, BATCH, State::new(settings, now)), key: Key::default() }
+        let masks = settings.mask_identifiers.clone();
+        Self { rings: Rings::new(RING, BATCH, State::new(settings, now)), key: Key::default(), masks }
     }
 
-    /// Takes up other settings; what is known stays.
+    /// Takes up other settings, but for what is masked; what is known stays.
     pub fn set(&self, settings: Settings) {
-        self.rings.sink().settings = settings;
+        self.rings.sink().settings = Settings { mask_identifiers: self.masks.clone(), ..settings };
     }
 
     /// Takes a request that the app answered; what came from the cache is none. Short, never awaits.
@@ -87,7 +90,7 @@ impl Observer {
                 .iter()
                 .map(|record| {
                     let mut event = QueryEvent::of_record(record);
-                    let print = fingerprint(event.text, event.dialect, &self.key);
+                    let print = fingerprint_masked(event.text, event.dialect, &self.key, &self.masks);
                     if let (None, Some((trace, span))) = (event.trace, print.comment.trace()) {
                         (event.trace, event.parent) = (Some(trace), Some(span));
                     }
@@ -104,7 +107,7 @@ impl Observer {
 
     fn print<'a>(&self, span: &'a Span<'_>) -> Option<(QueryEvent<'a>, Print<'a>)> {
         let event = QueryEvent::of_span(span)?;
-        let print = fingerprint(event.text, event.dialect, &self.key);
+        let print = fingerprint_masked(event.text, event.dialect, &self.key, &self.masks);
         Some((event, print))
     }
 
@@ -123,7 +126,7 @@ impl Observer {
                 }
             }
         }
-        new.into_iter().map(|(event, id)| (id, New::of(event))).collect()
+        new.into_iter().map(|(event, id)| (id, New::of(event, &self.masks))).collect()
     }
 
     fn executed(&self, event: &QueryEvent<'_>, print: &Print<'_>) -> Executed {

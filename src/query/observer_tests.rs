@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    fingerprint::{Dialect, Fingerprint, Key, fingerprint},
+    fingerprint::{Dialect, Fingerprint, Key, Mask, fingerprint},
     fixture::{App, HOUR, Trace, kinds},
     otlp::{Decoded, Format, Span, SpanKind, decode, inflate},
     record,
@@ -576,6 +576,36 @@ fn no_value_is_kept() {
     assert!(snapshot.unique() > 3 && !snapshot.findings.is_empty());
     let shown = format!("{snapshot:?} {:?}", app.observer);
     assert!(!shown.contains(&secret[..4]), "{shown}");
+}
+
+#[test]
+fn masked_names_are_nowhere() {
+    let mask_identifiers = vec![Mask::new("tenant_*").unwrap()];
+    let mut app = App::new(Settings { mask_identifiers, ..Settings::default() });
+    app.request("/a", |trace| {
+        for tenant in ["tenant_1", "\"tenant_2\"", "TENANT_3"] {
+            trace.query(format!("select a from {tenant}.users where tenant_id = 1"), 1.0);
+        }
+        let span = trace.query("((", 1.0);
+        span.database.as_mut().unwrap().table = Some("tenant_4.users".into());
+    });
+    // Another configuration does not show what was hidden.
+    app.observer.set(Settings::default());
+    app.observer.records(
+        &records(serde_json::json!({
+            "query_text": "call ((", "execution_time_ms": 1, "table": "tenant_5", "query_id": "users of tenant_6"
+        })),
+        app.now,
+    );
+    let snapshot = app.settled();
+    let shown = format!("{snapshot:?}").to_lowercase();
+    assert!(!(1..=6).any(|n| shown.contains(&format!("tenant_{n}"))), "{shown}");
+    let users = snapshot.queries.iter().find(|query| query.calls.calls == 3).expect("three of one query");
+    assert_eq!(&*users.text, "select a from masked.users where masked = ?");
+    assert_eq!(*users.tables, ["masked.users"]);
+    let tables: Vec<&[String]> = snapshot.queries.iter().map(|query| &*query.tables).collect();
+    assert!(tables.contains(&&["masked".to_owned()][..]), "{tables:?}");
+    assert!(snapshot.queries.iter().any(|query| query.name.as_deref() == Some("users of masked")));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{Fingerprint, Mask};
 
 /// What is kept of queries, and what is flagged.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +15,8 @@ pub struct Settings {
     pub max_fingerprints: usize,
     /// Keep what queries look like, without their values. Otherwise only their tables are shown. Default `true`.
     pub store_text: bool,
+    /// Names in statements that are not shown, nor told apart. They are those of the start. Default: none.
+    pub mask_identifiers: Vec<Mask>,
     /// What counts as a query for each row of another.
     pub n_plus_one: NPlusOne,
 }
@@ -46,6 +48,7 @@ impl Default for Settings {
             critical: Duration::from_secs(2),
             max_fingerprints: 5000,
             store_text: true,
+            mask_identifiers: Vec::new(),
             n_plus_one: NPlusOne::default(),
         }
     }

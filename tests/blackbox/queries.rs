@@ -52,7 +52,8 @@ async fn joined(sidecar: &Sidecar, queries: u64) -> Value {
 #[tokio::test]
 async fn spans_are_joined_to_the_requests_that_they_were_for() {
     let origin = Origin::new().otherwise(ok("rows")).start().await;
-    let sidecar = Sidecar::in_front_of(&origin).config(OTLP).start().await;
+    let masks = "[query]\nmask_identifiers = [\"tenant_*\"]";
+    let sidecar = Sidecar::in_front_of(&origin).config(masks).config(OTLP).start().await;
     let orders = ["ada", "grace", "edsger"];
     for order in orders {
         sidecar.get(&format!("/orders/{order}")).await.assert_status(200);
@@ -73,7 +74,7 @@ async fn spans_are_joined_to_the_requests_that_they_were_for() {
         let routed = json!([text("http.route", "/orders/:number"), text("url.path", &path)]);
         let mut all = vec![span(server.clone(), parent, 2, 0, 90_000_000, routed)];
         all.extend((0..8_u64).map(|item| {
-            let statement = format!("SELECT * FROM items WHERE id = {item} AND owner = 'ada lovelace'");
+            let statement = format!("SELECT * FROM tenant_{item}.items WHERE id = {item} AND owner = 'ada lovelace'");
             let attributes = json!([text("db.system", "postgresql"), text("db.statement", &statement)]);
             let at = 1_000_000 + item * 10_000_000;
             span(
@@ -95,7 +96,8 @@ async fn spans_are_joined_to_the_requests_that_they_were_for() {
     let found = &all["recommendations"][0];
     assert_eq!((&found["type"], &found["endpoint"]), (&json!("n_plus_one"), &json!("/orders/{number}")), "{all:#}");
     assert_eq!(found["evidence"]["per_request_max"], 8);
-    assert!(!all.to_string().contains("lovelace"), "{all:#}");
+    assert!(!all.to_string().contains("lovelace") && !all.to_string().contains("tenant_"), "{all:#}");
+    assert_eq!(all["top_queries"][0]["tables"], json!(["masked.items"]), "{all:#}");
     let insights = sidecar.admin_get("/performance/profile/insights").await;
     let told = insights["findings"].as_array().unwrap().iter().find(|finding| finding["kind"] == "n_plus_one");
     let told = told.unwrap_or_else(|| panic!("{insights:#}"));

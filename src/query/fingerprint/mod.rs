@@ -4,6 +4,7 @@
 //! needed for a query that was not seen before. Both take the same tokens, so that they cannot differ.
 //!
 //! - `lexer`: where tokens, and above all literals, begin and end in each dialect.
+//! - `mask`: names that are not shown either, where the settings say which.
 //! - `shape`: values become `?`, lists of them one `?`, groups of them one group; `words`: what it knows of SQL.
 //! - `hash` and `letters`: the number of that; `sink` and `text`: how it is written; `values`: whether values were the same; `comment`: what apps say in comments.
 //!
@@ -16,6 +17,7 @@ mod comment;
 mod hash;
 mod letters;
 mod lexer;
+mod mask;
 mod shape;
 mod sink;
 mod text;
@@ -30,6 +32,7 @@ mod tests;
 use std::{fmt, str::FromStr};
 
 pub use comment::Comment;
+pub use mask::{Mask, shown};
 pub use shape::Traits;
 pub use values::{Key, Values};
 
@@ -150,13 +153,23 @@ impl Print<'_> {
 
 /// What a statement is. Allocates nothing, and takes less than a microsecond for a hundred bytes.
 pub fn fingerprint<'a>(text: &'a str, dialect: Dialect, key: &Key) -> Print<'a> {
-    shape::read(text, dialect, key.hasher(), &mut ())
+    fingerprint_masked(text, dialect, key, &[])
+}
+
+/// The same, where names that one of these patterns matches make no difference.
+pub fn fingerprint_masked<'a>(text: &'a str, dialect: Dialect, key: &Key, masks: &[Mask]) -> Print<'a> {
+    shape::read(text, dialect, masks, key.hasher(), &mut ())
 }
 
 /// A statement without its values, at most [`LONGEST_TEXT`] bytes of it: what its fingerprint was made of.
 pub fn normalise(text: &str, dialect: Dialect) -> String {
+    normalise_masked(text, dialect, &[])
+}
+
+/// The same without names that one of these patterns matches.
+pub fn normalise_masked(text: &str, dialect: Dialect, masks: &[Mask]) -> String {
     let mut written = text::Text::new(LONGEST_TEXT);
-    shape::read(text, dialect, Key::default().hasher(), &mut written);
+    shape::read(text, dialect, masks, Key::default().hasher(), &mut written);
     written.finish()
 }
 

@@ -5,6 +5,7 @@ use super::{
     comment::Comment,
     hash::Hash,
     lexer::{Lexer, Token},
+    mask::{MASKED, Mask, hides},
     sink::{Case, Sink},
     values::ValuesHasher,
     words::{self, Known},
@@ -110,7 +111,13 @@ struct Mark<M> {
 }
 
 /// Reads a statement once.
-pub(super) fn read<'a, S: Sink>(text: &'a str, dialect: Dialect, values: ValuesHasher, sink: &mut S) -> Print<'a> {
+pub(super) fn read<'a, S: Sink>(
+    text: &'a str,
+    dialect: Dialect,
+    masks: &[Mask],
+    values: ValuesHasher,
+    sink: &mut S,
+) -> Print<'a> {
     let is_cut = text.len() > super::LONGEST_READ;
     let text = super::beginning(text, super::LONGEST_READ);
     let mut lexer = Lexer::new(text, dialect);
@@ -121,13 +128,25 @@ pub(super) fn read<'a, S: Sink>(text: &'a str, dialect: Dialect, values: ValuesH
         if lexer.is_doubtful && doubtful.is_none() {
             doubtful = Some(shape.mark());
         }
-        shape.take(token);
+        shape.take(if masks.is_empty() { token } else { masked(token, masks) });
     }
     if let Some(mark) = doubtful.filter(|_| lexer.is_open) {
         shape.reset(&mark);
     }
     shape.traits.cut = is_cut || lexer.is_open;
     shape.finish(lexer.comment.map(Comment::of).unwrap_or_default())
+}
+
+/// A name that is not to be shown is another one, with or without quotes.
+fn masked<'a>(token: Token<'a>, masks: &[Mask]) -> Token<'a> {
+    let is_hidden = match token {
+        // Words of SQL are no names, though a pattern may match them.
+        Token::Word(word, Known::Other) => !words::is_no_function(word) && hides(masks, word),
+        // Between the quotes, each of which is one byte.
+        Token::Quoted(name) => hides(masks, &name[1..name.len() - 1]),
+        _ => false,
+    };
+    if is_hidden { Token::Word(MASKED, Known::Other) } else { token }
 }
 
 impl<'s, S: Sink> Shape<'s, S> {
