@@ -25,7 +25,7 @@ INSTALL = install() { \
 
 # Real apps and clients for the tests.
 APPS := target/apps
-APPS_INSTALLED := $(foreach app,django express vite clients openapi prometheus postgres,$(APPS)/$(app)/.installed)
+APPS_INSTALLED := $(foreach app,django express vite clients openapi prometheus postgres queries_python queries_node,$(APPS)/$(app)/.installed)
 
 .PHONY: help run test conformance bench bench-profile build-tools app-tools codec-tools bench-tools
 
@@ -194,7 +194,13 @@ $(APPS)/django/.installed $(APPS)/openapi/.installed: $(APPS)/%/.installed: test
 	$(PIP_INSTALL) -r $<
 	cat $^ >$@
 
-$(APPS)/express/.installed $(APPS)/vite/.installed: $(APPS)/%/.installed: \
+# Its list is complete: pip looks for no versions that fit together, which took it minutes.
+$(APPS)/queries_python/.installed: tests/apps/queries_python/requirements.txt | app-tools
+	@$(call UNCHANGED,what stands in $<)
+	$(PIP_INSTALL) --no-deps -r $<
+	cat $^ >$@
+
+$(APPS)/express/.installed $(APPS)/vite/.installed $(APPS)/queries_node/.installed: $(APPS)/%/.installed: \
 		tests/apps/%/package-lock.json tests/apps/%/package.json | app-tools
 	@$(call UNCHANGED,$*)
 	cp $^ $(@D)

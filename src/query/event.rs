@@ -64,6 +64,8 @@ pub struct QueryEvent<'a> {
     pub span: Option<SpanId>,
     /// The span that it is part of.
     pub parent: Option<SpanId>,
+    /// A hash of the name of the instrumentation that told of it.
+    pub scope: Option<u64>,
 }
 
 impl<'a> QueryEvent<'a> {
@@ -87,6 +89,7 @@ impl<'a> QueryEvent<'a> {
             trace: Some(span.trace),
             span: Some(span.id),
             parent: span.parent,
+            scope: span.scope,
         })
     }
 
@@ -109,6 +112,7 @@ impl<'a> QueryEvent<'a> {
             trace: record.parent.map(|(trace, _)| trace),
             span: None,
             parent: record.parent.map(|(_, span)| span),
+            scope: None,
         }
     }
 }

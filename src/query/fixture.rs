@@ -103,6 +103,7 @@ impl Trace {
             start,
             end: self.clock,
             is_error: false,
+            scope: None,
             route: None,
             path: None,
             method: None,

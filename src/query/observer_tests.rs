@@ -75,6 +75,9 @@ fn a_captured_run_by_trace() {
     assert_eq!((snapshot.endpoints.len(), &snapshot.endpoints[0].endpoint), (1, &endpoint));
     assert!(snapshot.sources.waited > Duration::from_millis(10));
     assert_eq!(kinds(&snapshot.findings), [("n_plus_one", "candidate")]);
+    // Spans of Node.js begin at whole milliseconds, so that those of one query after the other overlap.
+    let What::Repeated(repetition) = &snapshot.findings[0].what else { panic!() };
+    assert!(!repetition.is_concurrent);
 }
 
 #[test]
@@ -108,6 +111,27 @@ fn what_two_tell_of_counts_once() {
     let snapshot = app.settled();
     assert_eq!((snapshot.all.calls, snapshot.sources.queries, snapshot.sources.duplicates), (5, [4, 1], 8));
     assert_eq!(snapshot.endpoints[0].queries_max, 5);
+}
+
+/// Of SQLAlchemy and psycopg, the spans are siblings, and exporters put those of each together.
+#[test]
+fn what_two_tell_of_side_by_side_counts_once() {
+    let sql = |row| format!("select a from t where id = {row}");
+    for (scopes, calls) in [([Some(1), Some(2)], 100), ([Some(1), Some(1)], 200), ([None, Some(2)], 200)] {
+        let mut app = App::new(Settings::default());
+        app.request("/a", |trace| {
+            trace.each(100, 2.0, sql);
+            let inner = trace.spans.clone();
+            trace.spans.iter_mut().for_each(|span| span.scope = scopes[0]);
+            for mut span in inner {
+                (span.id, span.scope) = (trace.next_id(), scopes[1]);
+                (span.start, span.end) = (span.start + 10_000, span.end - 10_000);
+                trace.spans.push(span);
+            }
+        });
+        let snapshot = app.settled();
+        assert_eq!((snapshot.all.calls, snapshot.endpoints[0].queries_max), (calls, calls), "{scopes:?}");
+    }
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn span() -> impl Strategy<Value = Span<'static>> {
         start: start.into(),
         end: u64::from(start) + u64::from(took),
         is_error,
+        scope: None,
         route: is_error.then(|| "/route".into()),
         path: is_error.then(|| "/route".into()),
         method: None,

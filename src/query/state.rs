@@ -168,7 +168,8 @@ impl State {
             return;
         }
         let minute = self.minute(now);
-        let asking = Asking { executed, source: event.source, span: event.span, parent: event.parent };
+        let QueryEvent { source, span, parent, scope, .. } = *event;
+        let asking = Asking { executed, source, span, parent, scope };
         match event.trace.map(|trace| (trace, self.traces.query(trace, asking, event.start.is_some(), now))) {
             Some((_, Taken::Duplicate)) => {
                 self.sources.duplicates += 1;

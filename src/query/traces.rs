@@ -41,7 +41,7 @@ const LONGEST: Duration = Duration::from_secs(180);
 const REMEMBERED: Duration = Duration::from_secs(180);
 /// A span has so many above it at most.
 const DEEPEST: usize = 512;
-/// Queries before one that may be the same, seen by two instrumentations.
+/// Queries that began before one, and after it, which may be the same, seen by two instrumentations.
 const NEAR: usize = 64;
 
 /// How a query's request is known.
@@ -87,6 +87,8 @@ pub(super) struct Asking {
     pub(super) source: Source,
     pub(super) span: Option<SpanId>,
     pub(super) parent: Option<SpanId>,
+    /// The instrumentation that told of it.
+    pub(super) scope: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -105,6 +107,7 @@ struct Open {
     entries: Vec<Entry>,
     /// Of other spans, what they are part of.
     links: HashMap<SpanId, Option<SpanId>, RandomState>,
+    /// By their start.
     queries: Vec<Asking>,
     /// Executions of each query by source: of one that two sources tell of, only what one of them has more counts.
     told: HashMap<Fingerprint, [u32; Source::ALL.len()], RandomState>,
@@ -193,7 +196,7 @@ impl Traces {
             return Taken::Late;
         }
         let Some(open) = self.open(trace, now) else { return Taken::Dropped };
-        if is_told_within(&open.queries, &asking) {
+        if is_told(&open.queries, &asking) {
             return Taken::Duplicate;
         }
         let told = open.told.entry(asking.executed.id).or_default();
@@ -213,7 +216,7 @@ impl Traces {
             open.cursor = open.cursor.saturating_add(took);
             asking.executed.end = open.cursor;
         }
-        open.queries.push(asking);
+        open.queries.insert(place(&open.queries, &asking), asking);
         self.parts += 1;
         Taken::Waits
     }
@@ -255,14 +258,29 @@ impl Traces {
     }
 }
 
+/// Where it stands among others by its start.
+fn place(queries: &[Asking], asking: &Asking) -> usize {
+    queries.partition_point(|other| other.executed.start <= asking.executed.start)
+}
+
 /// Whether the query is within one that says the same, or has it within: an object mapper and the driver beneath it both
-/// tell of the same.
-fn is_told_within(queries: &[Asking], asking: &Asking) -> bool {
-    queries.iter().rev().take(NEAR).any(|other| {
+/// tell of the same. They come far from each other, since exporters put the spans of each instrumentation together.
+fn is_told(queries: &[Asking], asking: &Asking) -> bool {
+    let place = place(queries, asking);
+    queries[place.saturating_sub(NEAR)..queries.len().min(place + NEAR)].iter().any(|other| {
         let is_same = other.executed.id == asking.executed.id && other.source == asking.source;
-        let is_within = |one: &Asking, other: &Asking| one.parent.is_some() && one.parent == other.span;
         is_same && (is_within(asking, other) || is_within(other, asking))
     })
+}
+
+/// Whether one is part of the other. Not every instrumentation makes its span the parent of what runs meanwhile (that of
+/// SQLAlchemy does not): where two of them tell of the same parent, it is by the time.
+fn is_within(one: &Asking, other: &Asking) -> bool {
+    let is_child = one.parent.is_some() && one.parent == other.span;
+    let are_siblings =
+        one.parent == other.parent && one.scope.zip(other.scope).is_some_and(|(one, other)| one != other);
+    let is_meanwhile = other.executed.start <= one.executed.start && one.executed.end <= other.executed.end;
+    is_child || are_siblings && is_meanwhile
 }
 
 /// Whose a query is.

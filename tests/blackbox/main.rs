@@ -32,6 +32,7 @@ mod invalidation;
 mod keyed;
 mod large;
 mod limits;
+mod live_queries;
 mod load;
 mod metrics;
 mod observe;

@@ -9,7 +9,7 @@ use crate::{
     common::{Answer, Client, Origin, Received, Request, Sidecar, get, ok, post, within},
 };
 
-const OPTIMIZATION: &str = "/performance/query/optimization";
+const OPTIMIZATION: &str = "/performance/query/optimization?limit=100";
 const OTLP: &str = "[query.otlp]\nlisten = \"127.0.0.1:0\"";
 
 /// Sends a body to the receiver.
@@ -28,21 +28,26 @@ fn ids(received: &Received) -> (String, String) {
     (parts.next().expect("a trace"), parts.next().expect("a parent"))
 }
 
-/// What is known once so many queries are joined to their requests. The stream of the dashboard says when, once a second.
+/// What is known once so many queries are joined to their requests.
 async fn joined(sidecar: &Sidecar, queries: u64) -> Value {
     let of = |row: &Value| row["requests"].as_f64().unwrap() * row["queries_per_request"]["avg"].as_f64().unwrap();
+    known(sidecar, format!("{queries} queries with their requests"), |endpoints| {
+        endpoints.iter().map(of).sum::<f64>().round() >= queries as f64
+    })
+    .await
+}
+
+/// What is known once enough is known of the endpoints: it is looked at with each event of the dashboard, once a second.
+pub(crate) async fn known(sidecar: &Sidecar, what: String, is_enough: impl Fn(&[Value]) -> bool) -> Value {
     let mut client = Client::connect(sidecar.admin_addr()).await;
     let mut stream = client.begin(get("/performance/stream")).await;
-    within(format!("{queries} queries with their requests"), async {
+    within(what, async {
         loop {
             let so_far = stream.so_far().body.len();
-            let text = stream.at_least(so_far + 1).await.text();
-            let Some((whole, _)) = text.rsplit_once("\n\n") else { continue };
-            let data = whole.lines().rev().find_map(|line| line.strip_prefix("data: ")).expect("an event");
-            let dashboard: Value = serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}\n{data}"));
-            let known = dashboard["queries"]["endpoints"].as_array().unwrap().iter();
-            if known.map(of).sum::<f64>().round() >= queries as f64 {
-                return sidecar.admin_get(OPTIMIZATION).await;
+            stream.at_least(so_far + 1).await;
+            let known = sidecar.admin_get(OPTIMIZATION).await;
+            if is_enough(known["endpoints"].as_array().unwrap()) {
+                return known;
             }
         }
     })

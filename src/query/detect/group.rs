@@ -13,6 +13,9 @@ use super::{
     Pattern, Repeated,
 };
 
+/// Spans that overlap by this need not have been at the same time: some clocks begin them at whole milliseconds (that of
+/// OpenTelemetry for Node.js).
+const CLOCK: u64 = 1_000_000;
 /// Executions that wait for something are spaced by at least this, and by ten times what each takes.
 const POLLING: Duration = Duration::from_millis(100);
 
@@ -56,7 +59,7 @@ impl Group<'_> {
     }
 
     pub(super) fn is_concurrent(&self) -> bool {
-        self.runs.windows(2).any(|pair| pair[1].1.start < pair[0].1.end)
+        self.runs.windows(2).any(|pair| pair[1].1.start.saturating_add(CLOCK) < pair[0].1.end)
     }
 
     /// Whether it was asked now and then, as by who waits for something to happen.

@@ -122,3 +122,19 @@ fn cut_bodies() {
         }
     }
 }
+
+/// Spans are of the framework's instrumentation, or of the driver's.
+#[test]
+fn instrumentations_are_told_apart() {
+    for (name, body, format) in [PYTHON[0], PYTHON[3], NODE[0], NODE[1]] {
+        let decoded = decode(body, format).unwrap();
+        let of = |is_server: bool| {
+            let spans = decoded.spans.iter().filter(move |span| (span.kind == SpanKind::Server) == is_server);
+            let mut scopes: Vec<u64> = spans.map(|span| span.scope.expect("it has a name")).collect();
+            scopes.dedup();
+            scopes
+        };
+        let (servers, queries) = (of(true), of(false));
+        assert!(servers.len() == 1 && queries.len() == 1 && servers != queries, "{name}: {servers:?} {queries:?}");
+    }
+}

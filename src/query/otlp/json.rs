@@ -57,12 +57,19 @@ impl<'de> Visitor<'de> for Level<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let Some((names, way)) = self.way.split_first() else { return Ok(()) };
+        let (from, mut scope) = (self.decoded.spans.len(), None);
         while let Some(name) = members.next_key::<Cow<'de, str>>()? {
             if names.contains(&&*name) {
                 members.next_value_seed(List { way, decoded: self.decoded })?;
+            } else if way.is_empty() && matches!(&*name, "scope" | "instrumentationLibrary") {
+                scope = members.next_value::<Option<Scope<'de>>>()?.and_then(|scope| scope.name);
             } else {
                 members.next_value::<IgnoredAny>()?;
             }
+        }
+        // It may stand after the spans.
+        if let Some(name) = scope {
+            self.decoded.name_scope(from, name.as_bytes());
         }
         Ok(())
     }
@@ -103,6 +110,13 @@ impl<'de> Visitor<'de> for List<'_, 'de> {
         }
         Ok(())
     }
+}
+
+/// The instrumentation that made spans.
+#[derive(Deserialize)]
+struct Scope<'a> {
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]

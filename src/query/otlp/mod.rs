@@ -88,6 +88,12 @@ impl<'a> Decoded<'a> {
             _ => self.rejected += 1,
         }
     }
+
+    /// Names the instrumentation of the spans from this one on (InstrumentationScope.name).
+    fn name_scope(&mut self, from: usize, name: &[u8]) {
+        let scope = (!name.is_empty()).then(|| attributes::digest(name));
+        self.spans[from..].iter_mut().for_each(|span| span.scope = scope);
+    }
 }
 
 /// The spans of a body that is unpacked.

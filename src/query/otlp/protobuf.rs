@@ -12,12 +12,20 @@ use super::{
 
 pub(super) fn decode(body: &[u8]) -> Result<Decoded<'_>, Refusal> {
     let mut decoded = Decoded::default();
-    // ExportTraceServiceRequest.resource_spans = 1, ResourceSpans.scope_spans = 2, ScopeSpans.spans = 2
+    // ExportTraceServiceRequest.resource_spans = 1, ResourceSpans.scope_spans = 2, ScopeSpans.scope = 1 and spans = 2,
+    // InstrumentationScope.name = 1
     each(body, 1, |resource| {
         each(resource, 2, |scope| {
+            let from = decoded.spans.len();
             each(scope, 2, |message| {
                 decoded.push(span(message)?);
                 Ok(())
+            })?;
+            each(scope, 1, |scope| {
+                each(scope, 1, |name| {
+                    decoded.name_scope(from, name);
+                    Ok(())
+                })
             })
         })
     })?;

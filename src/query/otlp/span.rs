@@ -24,6 +24,8 @@ pub struct Span<'a> {
     pub end: u64,
     /// It failed.
     pub is_error: bool,
+    /// A hash of the name of the instrumentation that made it, where it has one.
+    pub scope: Option<u64>,
     /// The route of a request that the app's framework knows (`http.route`).
     pub route: Option<Cow<'a, str>>,
     /// The path of that request, without its query.
@@ -139,6 +141,7 @@ impl<'a> Raw<'a> {
             start: self.start,
             end: self.end.max(self.start),
             is_error: self.is_error || is_error,
+            scope: None,
             route,
             path,
             method,

@@ -80,6 +80,22 @@ fn routes_and_paths() {
 }
 
 #[test]
+fn instrumentations_are_told_apart() {
+    let scope = |scopes: Value| {
+        let body = body(json!([]), json!({})).replacen("{\"scope\":{}", &format!("{{\"scope\":{scopes}"), 1);
+        one(&body).scope
+    };
+    let (one, other) = (scope(json!({"name": "pg"})), scope(json!({"name": "psycopg", "version": "1"})));
+    assert!(one.is_some() && other.is_some() && one != other);
+    for nameless in [json!({}), Value::Null, json!({"name": ""}), json!({"name": null})] {
+        assert_eq!(scope(nameless), None);
+    }
+    let after = body(json!([]), json!({})).replace("\"scope\":{},", "");
+    let after = after.replace("}]}]}]}", "}],\"scope\":{\"name\":\"pg\"}}]}]}");
+    assert_eq!(self::one(&after).scope, one, "{after}");
+}
+
+#[test]
 fn what_is_a_query() {
     let system = |name: &str| text("db.system", name);
     let query = text("db.statement", "select 1");
