@@ -30,7 +30,7 @@ const SHOP: &str = "
     INSERT INTO orders (customer_id, placed) SELECT 1 + n * 7 % 1000, date '2024-01-01' + n * 13 % 700
         FROM generate_series(1, 10000) n;
     INSERT INTO order_items (order_id, product, cents) SELECT 1 + n * 11 % 10000, 'Teapot no. ' || n % 97, 100 + n % 1900
-        FROM generate_series(1, 100000) n;
+        FROM generate_series(1, 50000) n;
     INSERT INTO settings VALUES ('theme', 'dark'), ('currency', 'EUR'), ('language', 'en'), ('logo', 'teapot.svg'),
         ('footer', 'All prices include tax.'), ('contact', 'shop@example.org');
     CREATE FUNCTION add_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
