@@ -149,7 +149,7 @@ async fn explains(sidecar: &Sidecar) -> f64 {
     series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
-async fn until_explained(sidecar: &Sidecar, queries: usize) {
+pub(crate) async fn until_explained(sidecar: &Sidecar, queries: usize) {
     within(format!("{queries} answers"), async { while explains(sidecar).await < queries as f64 {} }).await;
 }
 
