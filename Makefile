@@ -27,7 +27,9 @@ INSTALL = install() { \
 APPS := target/apps
 APPS_INSTALLED := $(foreach app,django express vite clients openapi prometheus postgres queries_python queries_node,$(APPS)/$(app)/.installed)
 
-.PHONY: help run test conformance bench bench-profile build-tools app-tools codec-tools bench-tools
+FUZZ := statement otlp
+
+.PHONY: help run test fuzz conformance bench bench-profile build-tools app-tools codec-tools bench-tools
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1: /'
@@ -97,6 +99,18 @@ test: build-tools codec-tools $(APPS_INSTALLED) ## Runs everything that CI runs
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	$(CARGO) test --locked
+
+# Seconds for each of the targets under fuzz/targets. What is found is kept in target/fuzz, and goes on from there.
+SECONDS_EACH ?= 60
+
+# Sanitizers are what the compiler calls unstable, hence RUSTC_BOOTSTRAP.
+fuzz: build-tools ## Feeds the readers of statements and spans any bytes (SECONDS_EACH=60)
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
+	for target in $(FUZZ); do
+		mkdir -p target/fuzz/$$target
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --target-dir target/fuzz-build $$target target/fuzz/$$target tests/data/otlp -- \
+			-max_total_time=$(SECONDS_EACH) -rss_limit_mb=4096 -timeout=10
+	done
 
 # The public suite behind cache-tests.fyi, as of this commit. It is fetched from GitHub, which is why `make test` goes
 # without it. With CACHE_TESTS=DIR, a checkout that is there already.
