@@ -50,7 +50,9 @@ run: build-tools ## Builds Pacecar and starts it before its demo app
 		set +m
 	}
 	stop() {
-		trap - EXIT INT TERM
+		# Told again, it would end before those that it waits for.
+		trap - EXIT
+		trap '' INT TERM
 		for job in $$pacecar $$demo; do
 			kill -TERM "$$job" 2>/dev/null || true
 			wait "$$job" 2>/dev/null || true

@@ -66,7 +66,7 @@ fn because(what: &What) -> String {
                 format!(" The planner was shown the index: its estimate falls from {before:.0} to {after:.0}.")
             });
             format!(
-                "PostgreSQL reads all {} rows of {} to find some {}, in a query that was executed {} times in the last \
+                "PostgreSQL reads all {} rows of {} to find about {}, in a query that was executed {} times in the last \
                  hour and takes {:.1} ms on average.{proof}",
                 proposal.rows,
                 proposal.table,

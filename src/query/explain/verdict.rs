@@ -176,14 +176,9 @@ impl fmt::Display for Verdict {
                 )
             }
             Self::Missing(proposal) => {
-                let (found, rows) = (proposal.wanted, proposal.rows);
-                let what = if proposal.joins { "for each of a join's" } else { "to find some" };
-                write!(
-                    f,
-                    "{} is scanned, all {rows} rows of it, {what} {found}: {}",
-                    proposal.table,
-                    proposal.statement()
-                )
+                let Proposal { table, rows, wanted, joins, .. } = proposal;
+                let what = if *joins { "to join" } else { "to find" };
+                write!(f, "All {rows} rows of {table} are read {what} about {wanted}: {}", proposal.statement())
             }
             Self::Unexplainable(why) => write!(f, "It cannot be planned here: {why}."),
         }
@@ -237,9 +232,9 @@ mod tests {
             (
                 Verdict::Missing(proposal()),
                 "missing",
-                "all 600000 rows of it, to find some 4: CREATE INDEX CONCURRENTLY",
+                "All 600000 rows of public.items are read to find about 4: CREATE INDEX CONCURRENTLY",
             ),
-            (Verdict::Missing(Proposal { joins: true, ..proposal() }), "missing", "for each of a join's 4: CREATE"),
+            (Verdict::Missing(Proposal { joins: true, ..proposal() }), "missing", "to join about 4: CREATE"),
             (Verdict::Unexplainable("why".into()), "unexplainable", "planned here: why."),
         ] {
             assert_eq!(verdict.name(), name);
