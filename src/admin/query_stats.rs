@@ -201,7 +201,7 @@ mod tests {
         let items = items.unwrap_or_else(|| panic!("{all:#}"));
         assert_eq!((&items["calls"], &items["kind"], &items["rows_avg"]), (&18.into(), &"select".into(), &Value::Null));
         assert_eq!(items["endpoints"], json!([{ "method": "GET", "endpoint": "/orders", "calls": 18 }]));
-        assert_eq!(items["timing_ms"]["max"], 8.0);
+        assert_eq!((&items["timing_ms"]["max"], &items["histogram_ms"]["5-10"]), (&json!(8.0), &json!(18)));
         let n_plus_one = all["recommendations"].as_array().unwrap().iter().find(|found| found["type"] == "n_plus_one");
         let n_plus_one = n_plus_one.unwrap_or_else(|| panic!("{all:#}"));
         assert_eq!((&n_plus_one["endpoint"], &n_plus_one["query_id"]), (&"/orders".into(), &items["query_id"]));

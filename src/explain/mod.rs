@@ -77,9 +77,12 @@ async fn round(settings: &Settings, state: &Arc<State>, asked: &mut VecDeque<Ins
     state.queries.analysis(Analysis::On { tries: session.tries() });
     while asked.len() < PER_HOUR {
         asked.push_back(Instant::now());
-        let verdict = session.ask(&question).await.map_err(|why| format!("{name}: {why}"))?;
+        let answer = session.ask(&question).await;
+        // A query that the server cannot bear is not asked about again and again.
+        let verdict = answer.clone().unwrap_or_else(|why| unexplainable(format!("there was no answer: {why}")));
         tracing::debug!(query = %question.id, verdict = verdict.name(), "explained");
         state.queries.explained(question.id, verdict, Instant::now());
+        answer.map_err(|why| format!("{name}: {why}"))?;
         match next(state).await {
             // The same one again would be asked for ever.
             Some(other) if other.id != question.id => question = other,

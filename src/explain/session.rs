@@ -33,7 +33,7 @@ const SERVER: &str = "SELECT current_setting('server_version_num')::int, current
 const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL plan_cache_mode = force_generic_plan";
 const PARAMETERS: &str = "SELECT coalesce(cardinality(parameter_types), 0) FROM pg_prepared_statements WHERE name = $1";
 /// An index that is made for a partition alone is of no use to the next one: it is told of what it is a partition of.
-const TABLE: &str = "SELECT c.oid, c.reltuples::float8, pg_relation_size(c.oid) / 8192.0::float8, c.relispartition, \
+const TABLE: &str = "SELECT c.oid, c.reltuples::float8, coalesce(pg_relation_size(c.oid), 0) / 8192.0::float8, c.relispartition, \
     format('%I.%I', root_schema.nspname, root.relname) \
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     JOIN pg_class root ON root.oid = coalesce(pg_partition_root(c.oid), c.oid) \

@@ -261,6 +261,24 @@ async fn nothing_is_executed_and_little_is_asked() {
 }
 
 #[tokio::test]
+async fn a_query_that_the_server_cannot_bear_is_asked_about_once() {
+    let postgres = Postgres::start().await;
+    // Whoever plans with it ends its own connection: an estimate is made of what never changes.
+    let end = "CREATE FUNCTION ends() RETURNS int IMMUTABLE LANGUAGE plpgsql AS \
+        'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(9); RETURN 1; END'";
+    postgres.execute(end).await;
+    postgres.execute("CREATE TABLE t (a int)").await;
+    let sidecar = sidecar(&postgres.url()).await;
+    tell(&sidecar, &["SELECT * FROM t WHERE a = ends()"]).await;
+    sidecar.until_metric("pacecar_query_explain_failures_total", 1.0).await;
+    assert_eq!(explains(&sidecar).await, 1.0);
+    let told = sidecar.admin_get(OPTIMIZATION).await;
+    let because = told["top_queries"][0]["index"]["because"].as_str().unwrap();
+    assert!(because.starts_with("It cannot be planned here: there was no answer: "), "{because}");
+    assert!(told["missing_index_analysis"].as_str().unwrap().starts_with("failing: "), "{told:#}");
+}
+
+#[tokio::test]
 async fn without_a_database_it_is_said_why_and_requests_are_served() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("postgresql://app:secret@{}/shop", silent.local_addr().unwrap());

@@ -122,6 +122,8 @@ struct QueryView {
     slow: u64,
     critical: u64,
     timing_ms: Option<Latency>,
+    #[schema(schema_with = words::query_histogram)]
+    histogram_ms: Counts,
     /// Of the time of all queries.
     #[schema(minimum = 0, maximum = 100)]
     database_time_share_percent: f64,
@@ -301,6 +303,7 @@ impl QueryView {
             slow: calls.slow,
             critical: calls.critical,
             timing_ms: calls.spread.timing().map(Latency::from),
+            histogram_ms: histogram(calls.spread.classes()),
             database_time_share_percent: percent(figures.share * 100.0),
             endpoints: figures.endpoints.iter().map(called_by).collect(),
             index: figures

@@ -17,7 +17,7 @@ use super::{
 const MANY: u64 = 20;
 /// How long an answer counts.
 const LASTS: Duration = Duration::from_secs(24 * 3600);
-/// How long it counts where something is to be done, which may be done by now, or where there is none.
+/// How long it counts where something is to be done, which may be done by now.
 const LASTS_UNSETTLED: Duration = Duration::from_secs(3600);
 /// By so much shorter or longer a query takes another way.
 const CHANGED: f64 = 10.0;
@@ -70,7 +70,7 @@ pub(in super::super) fn is_due(stands: &Stands<'_>, calls: &Calls, now: Instant)
     }
     let Some(explained) = stands.explained else { return true };
     let lasts = match *explained.verdict {
-        Verdict::Missing(_) | Verdict::Unanalyzed { .. } | Verdict::Unexplainable(_) => LASTS_UNSETTLED,
+        Verdict::Missing(_) | Verdict::Unanalyzed { .. } => LASTS_UNSETTLED,
         _ => LASTS,
     };
     let took = calls.spread.timing().map_or(Duration::ZERO, |timing| timing.avg).as_secs_f64();
@@ -123,8 +123,8 @@ mod tests {
             (Verdict::Fine, hours(0), 9 * MILLI, false),
             (Verdict::Fine, hours(0), MILLI / 20, true),
             (Verdict::Unanalyzed { table: "t".into() }, hours(1), MILLI, true),
-            (Verdict::Unexplainable("why".into()), hours(0), MILLI, false),
-            (Verdict::Unexplainable("why".into()), hours(1), MILLI, true),
+            (Verdict::Unexplainable("why".into()), hours(23), MILLI, false),
+            (Verdict::Unexplainable("why".into()), hours(24), MILLI, true),
         ] {
             let explained = Explained { verdict: verdict.into(), at, took: MILLI };
             assert_eq!(is_due(&stands(Some(&explained)), &calls(20, took), now), expected, "{explained:?}");
