@@ -110,7 +110,7 @@ fuzz: build-tools ## Feeds the readers of statements and spans any bytes (SECOND
 	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
 	for target in $(FUZZ); do
 		mkdir -p target/fuzz/$$target
-		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --target-dir target/fuzz-build $$target target/fuzz/$$target tests/data/otlp -- \
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --target-dir target/fuzz-build $$target target/fuzz/$$target $$(ls -d tests/data/$$target 2>/dev/null) -- \
 			-max_total_time=$(SECONDS_EACH) -rss_limit_mb=4096 -timeout=10
 	done
 
