@@ -133,6 +133,9 @@ impl Runner {
     async fn end(mut self, event: Event, by: Actor, outcome: Option<Outcome>) {
         let now = self.now();
         let (event, outcome) = self.fit(event, outcome, now.wall_ms);
+        if let Some(shown) = self.shared.index.lock().record(self.record.number) {
+            self.record.life.keep_progress(&shown.life);
+        }
         if let Err(impossible) = self.record.life.apply(event, by, now) {
             tracing::error!(?impossible, task = %self.record.id, "a task that ends");
             return;
