@@ -15,11 +15,13 @@
 //! tasks that have not ended, results, and hashes of secrets; credentials are for whoever submits to leave out
 //! ([`AfterRestart::Fail`]).
 //!
-//! A file that is damaged, of another version, or held by another process is left as it is: nothing is deleted nor
-//! written to it, tasks are off ([`Health::Off`] says why), and everything else goes on. Who moves it away and starts
-//! anew begins with an empty one. A write that fails, as on a full disk, turns tasks off until the next start, too: no
-//! more are taken; those that run end and are shown, but their ends are not on disk, so that the next start judges
-//! them as interrupted; those that wait do so until then.
+//! What is taken out of the file is overwritten by what comes later, and not at once; the file does not shrink.
+//!
+//! A file that is damaged, of another version, or held by another process stays where it is, with everything in it:
+//! tasks are off ([`Health::Off`] says why), and everything else goes on. Who moves it away and starts anew begins with
+//! an empty one. A write that fails, as on a full disk, turns tasks off until the next start, too: no more are taken;
+//! those that run end and are shown, but their ends are not on disk, so that the next start judges them by what it
+//! finds; those that wait do so until then.
 //!
 //! Without a file, tasks live in memory by the same rules, results up to 64 MiB together: a restart loses them.
 //!

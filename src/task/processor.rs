@@ -105,15 +105,15 @@ impl Processor {
             Some(path) => Store::file(path).await,
             None => (Store::memory(), Loaded::default()),
         };
-        Self::start(settings, now, store, loaded, revive).await
+        Self::start(settings, now, store, loaded, &revive)
     }
 
-    pub(super) async fn start(
+    pub(super) fn start(
         mut settings: Settings,
         now: SystemTime,
         store: Store,
         loaded: Loaded,
-        revive: Revive,
+        revive: &Revive,
     ) -> Self {
         if store.is_memory() {
             settings.max_bytes = settings.max_bytes.min(MOST_IN_MEMORY);
@@ -128,7 +128,7 @@ impl Processor {
             store,
             stop: watch::Sender::new(Stop::No),
         });
-        shared.take_up(loaded, &revive).await;
+        shared.take_up(loaded, revive);
         tokio::spawn(shared.clone().keep_house());
         Self { shared }
     }
@@ -246,7 +246,7 @@ impl Processor {
 
 impl Shared {
     /// Judges what a restart found, writes that down, and has everything go on that goes on.
-    async fn take_up(self: &Arc<Self>, mut loaded: Loaded, revive: &Revive) {
+    fn take_up(self: &Arc<Self>, mut loaded: Loaded, revive: &Revive) {
         let now = Moment { wall_ms: self.clock.now_ms(), lasted: None };
         let mut go_on = Vec::new();
         for mut record in std::mem::take(&mut loaded.records) {

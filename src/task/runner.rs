@@ -88,7 +88,7 @@ impl Runner {
             by = cancellation(&mut self.cancelled) => Turn::End(Event::Cancel, by),
             () = stopped(&mut self.stop, Stop::Draining) => Turn::Left,
             slot = self.shared.slot(self.record.kind) => Turn::Slot(slot),
-            () = time::sleep_until(self.since + max_wait) => {
+            () = time::sleep(max_wait.saturating_sub(self.since.elapsed())) => {
                 let detail = format!("it waited {} s for its turn", max_wait.as_secs());
                 Turn::End(Event::Fail(Failure::new(Reason::Rejected, detail)), Actor::System)
             }
@@ -120,7 +120,7 @@ impl Runner {
                 Ok(Err(failure)) => (end(failure.reason, failure.detail), None),
                 Err(_) => (end(Reason::Error, "its job panicked".into()), None),
             },
-            () = time::sleep_until(self.since + timeout) => {
+            () = time::sleep(timeout.saturating_sub(self.since.elapsed())) => {
                 (end(Reason::Timeout, format!("it ran for {} s", timeout.as_secs())), None)
             }
             () = stopped(&mut self.stop, Stop::Halted) => (Turn::Left, None),

@@ -5,7 +5,7 @@
 //! process.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     fs::{self, File, OpenOptions},
     future, io,
     os::unix::fs::OpenOptionsExt,
@@ -313,7 +313,7 @@ impl Writer {
         Ok(loaded)
     }
 
-    fn serve(&mut self, group: &mut Vec<Op>) -> Result<Served, String> {
+    fn serve(&mut self, group: &mut VecDeque<Op>) -> Result<Served, String> {
         if self.database.is_none() && group.iter().any(|op| matches!(op, Op::Write { .. })) {
             self.database = (self.open)(Make::Yes)?;
         }
@@ -321,24 +321,31 @@ impl Writer {
             commit(database, group).map_err(|error| format!("the file of tasks cannot be written: {error}"))?;
             self.measure();
         }
-        for op in group.drain(..) {
-            match op {
-                Op::Write { done, .. } => drop(done.map(|done| done.send(()))),
-                Op::Read { number, found } => {
-                    let read = self.database.as_ref().map(|database| read(database, number)).transpose();
-                    let value = read.map_err(|error| format!("the file of tasks cannot be read: {error}"))?;
-                    drop(found.send(value.flatten()));
-                }
-                Op::Close { done } => {
+        while let Some(first) = group.front() {
+            let found = match first {
+                Op::Read { number, .. } => self.read(*number)?,
+                Op::Write { .. } | Op::Close { .. } => None,
+            };
+            // Only now: what is dropped without an answer must find in `health` why.
+            match group.pop_front() {
+                Some(Op::Write { done, .. }) => drop(done.map(|done| done.send(()))),
+                Some(Op::Read { found: asked, .. }) => drop(asked.send(found)),
+                Some(Op::Close { done }) => {
                     if let Some(database) = self.database.take() {
                         database.close().map_err(|error| error.to_string())?;
                     }
                     let _: Result<(), ()> = done.send(());
                     return Ok(Served::Closed);
                 }
+                None => {}
             }
         }
         Ok(Served::All)
+    }
+
+    fn read(&self, number: u64) -> Result<Option<Bytes>, String> {
+        let found = self.database.as_ref().map(|database| read(database, number)).transpose();
+        found.map(Option::flatten).map_err(|error| format!("the file of tasks cannot be read: {error}"))
     }
 
     fn measure(&self) {
@@ -353,20 +360,20 @@ enum Served {
 }
 
 /// What waits already, up to the bounds of one transaction.
-fn gather(first: Op, ops: &mpsc::Receiver<Op>) -> Vec<Op> {
+fn gather(first: Op, ops: &mpsc::Receiver<Op>) -> VecDeque<Op> {
     let bytes = |op: &Op| match op {
         Op::Write { rows, .. } => rows.iter().filter_map(|row| row.value.as_ref()).map(Bytes::len).sum(),
         Op::Read { .. } | Op::Close { .. } => 0,
     };
     let mut gathered: usize = bytes(&first);
-    let mut group = vec![first];
+    let mut group = VecDeque::from([first]);
     while group.len() < GROUP
         && gathered < GROUP_BYTES
-        && !matches!(group.last(), Some(Op::Close { .. }))
+        && !matches!(group.back(), Some(Op::Close { .. }))
         && let Ok(op) = ops.try_recv()
     {
         gathered += bytes(&op);
-        group.push(op);
+        group.push_back(op);
     }
     group
 }
@@ -482,7 +489,7 @@ fn each(database: &Database, table: Table, mut take: impl FnMut(u64, &[u8])) -> 
     Ok(())
 }
 
-fn commit(database: &Database, group: &[Op]) -> Result<(), redb::Error> {
+fn commit(database: &Database, group: &VecDeque<Op>) -> Result<(), redb::Error> {
     let rows = group.iter().flat_map(|op| match op {
         Op::Write { rows, .. } => rows.as_slice(),
         Op::Read { .. } | Op::Close { .. } => &[],
