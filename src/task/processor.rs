@@ -98,7 +98,7 @@ impl Clock {
 }
 
 impl Processor {
-    /// Takes up what the file of tasks has, if there is one, by the rules of [`AfterRestart`]. It must be called on a
+    /// Takes up what the file of tasks has, if there is one, by the rules of [`AfterRestart`](super::AfterRestart). It must be called on a
     /// runtime, and never fails: [`Figures::store`] says how it stands.
     pub async fn open(settings: Settings, now: SystemTime, revive: Revive) -> Self {
         let (store, loaded) = match settings.store.clone() {
