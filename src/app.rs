@@ -3,7 +3,7 @@
 use std::{
     fmt, fs,
     io::{self, IsTerminal, Read, Write},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -13,6 +13,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::{
+    join,
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -30,11 +31,13 @@ use crate::{
         reload::{Look, keep_until_restart},
     },
     explain,
+    job::Jobs,
     observe::Observer,
     profile::{Kept, Profiler},
     query,
-    server::{self, Front, Running},
+    server::{self, Front, Inside, Running},
     state::{Draining, Reloads, State},
+    task::{self, Failure, Processor, Reason, Revive},
     traffic::{Ratelimited, Traffic},
 };
 
@@ -95,7 +98,7 @@ fn log_to_stderr() {
         .try_init();
 }
 
-fn build(config: &Config) -> Arc<State> {
+fn build(config: &Config, tasks: Processor) -> Arc<State> {
     let (started, wall) = (std::time::Instant::now(), SystemTime::now());
     let markers = Markers::default();
     markers.mark(Marker { at: started, kind: Kind::Reload, label: "start".into() });
@@ -109,6 +112,7 @@ fn build(config: &Config) -> Arc<State> {
         observer: Observer::new(fastrand::u64(..), started),
         profiler: Profiler::new(config.profile.clone(), started, wall),
         queries: query::Observer::new(config.query.clone(), started),
+        tasks,
         advice: ArcSwap::from_pointee(config.advice.clone()),
         muted: Muted::default(),
         markers,
@@ -119,6 +123,32 @@ fn build(config: &Config) -> Arc<State> {
         draining: Draining::default(),
         reloads: Reloads::started(wall),
     })
+}
+
+/// Makes the jobs of tasks again that a restart has found. They begin once there is somebody to ask.
+fn reviver(workers: watch::Receiver<Option<(Inside, Arc<Jobs>)>>) -> Revive {
+    Box::new(move |record, description| {
+        let (kind, mut workers) = (record.kind, workers.clone());
+        Some(Box::new(move |report| {
+            Box::pin(async move {
+                let workers = workers.wait_for(Option::is_some).await.ok().and_then(|workers| workers.clone());
+                let job = workers.and_then(|(inside, jobs)| match kind {
+                    task::Kind::HttpAsync => inside.revive(&description),
+                    _ => jobs.revive(kind, &description),
+                });
+                match job {
+                    Some(job) => job(report).await,
+                    None => Err(Failure::new(Reason::Interrupted, "what was to be done cannot be read any more")),
+                }
+            })
+        }))
+    })
+}
+
+/// The addresses that the front door listens on.
+fn own_addresses(config: &Config) -> Vec<IpAddr> {
+    let tls = config.server.tls.iter().flat_map(|tls| &tls.listen);
+    config.server.listen.iter().chain(tls).map(SocketAddr::ip).collect()
 }
 
 /// Counts panics, each of which costs one connection or one fetch and no more.
@@ -203,7 +233,9 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     // Before anything else: until then a signal would end the process without a word.
     let looked = Look::at(&sources.file, &config);
     let mut signals = Signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    let state = build(&config);
+    let (hand_out, handed_out) = watch::channel(None);
+    let tasks = Processor::open(config.tasks.clone(), SystemTime::now(), reviver(handed_out)).await;
+    let state = build(&config, tasks);
     count_panics(&state);
     if let Some(file) = &config.profile_snapshot {
         restore_profile(&state, file);
@@ -224,10 +256,16 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     let (stop_front, stop) = watch::channel(false);
     let front = front.serve(state.clone(), config.routes.clone(), stop)?;
     let guard = Arc::new(admin::Guard::new(config.admin.clone()));
+    let jobs =
+        Jobs::new(state.clone(), front.inside(), config.jobs.clone(), own_addresses(&config), config.explain.clone());
+    let jobs = Arc::new(jobs);
+    // Nobody listens where no task was found: that is no error.
+    let _ = hand_out.send(Some((front.inside(), jobs.clone())));
     let (stop_admin, mut admin_stopped) = watch::channel(());
     let (mut probes_stopped, mut otlp_stopped) = (admin_stopped.clone(), admin_stopped.clone());
     let mut answering = JoinSet::new();
-    answering.spawn(admin::serve(admin, state.clone(), guard.clone(), async move { admin_stopped.changed().await }));
+    let stopped = async move { admin_stopped.changed().await };
+    answering.spawn(admin::serve(admin, state.clone(), guard.clone(), jobs, stopped));
     if let Some(probes) = probes {
         answering.spawn(admin::serve_probes(probes, state.clone(), async move { probes_stopped.changed().await }));
     }
@@ -259,7 +297,7 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     // The receivers live as long as their connections: an error means that there are none.
     let _ = stop_front.send(true);
     let ended = tokio::select! {
-        () = drained(&state, front, drain) => ExitCode::SUCCESS,
+        ((), ()) = async { join!(drained(&state, front, drain), state.tasks.stop(drain)) } => ExitCode::SUCCESS,
         () = signals.stop() => {
             tracing::warn!("told to stop twice: ending at once");
             return Ok(ExitCode::FAILURE);

@@ -49,6 +49,7 @@ pub mod config;
 pub mod demo;
 pub mod explain;
 pub mod header;
+pub mod job;
 pub mod observe;
 pub mod profile;
 pub mod query;

@@ -17,6 +17,7 @@ use crate::{
     profile::Profiler,
     query,
     route::Route,
+    task::Processor,
     traffic::{Counter, Ratelimited, Traffic},
 };
 
@@ -41,6 +42,8 @@ pub struct State {
     pub profiler: Profiler,
     /// What the app asks its database.
     pub queries: query::Observer,
+    /// Work in the background.
+    pub tasks: Processor,
     /// What is not to be advised.
     pub advice: ArcSwap<advice::Settings>,
     /// What is not to be advised until the process ends.

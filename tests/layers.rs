@@ -74,8 +74,10 @@ impl Arrow {
             "admin" if to == "server" => (!is_settings).then_some("admin does not name server"),
             "server" | "admin" | "explain" => matches!(to, "app" | "cli" | "config" | "demo")
                 .then_some("server and admin are given what they need by app"),
+            "job" => matches!(to, "admin" | "app" | "cli" | "config" | "demo")
+                .then_some("jobs are given what they need by app"),
             // It maps the file onto the settings of every module.
-            "config" => (!is_domain(to) && !matches!(to, "server" | "admin" | "explain" | "header"))
+            "config" => (!is_domain(to) && !matches!(to, "server" | "admin" | "explain" | "job" | "header"))
                 .then_some("config names settings, and nobody that is built from them"),
             _ => None,
         }

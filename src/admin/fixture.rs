@@ -29,10 +29,12 @@ use crate::{
     },
     compress::{self, Compression},
     header::coding::Coding,
+    job::Jobs,
     observe::Observer,
     profile::{self, Asked, CacheUse, Ending, Path, Profiler, Sample},
     query,
     state::{Draining, Reloads, State},
+    task::Processor,
     traffic::{Ratelimited, Traffic},
 };
 
@@ -61,6 +63,7 @@ pub(super) fn state_with(keyed: keyed::Settings) -> Arc<State> {
         observer: Observer::new(1, started()),
         profiler: Profiler::new(profile::Settings::default(), started(), SystemTime::UNIX_EPOCH + STARTED),
         queries: query::Observer::new(query::Settings::default(), started()),
+        tasks: Processor::for_tests(SystemTime::UNIX_EPOCH + STARTED),
         advice: Default::default(),
         muted: Default::default(),
         markers: Markers::default(),
@@ -219,7 +222,8 @@ impl Exchange {
     }
 
     pub(super) async fn with(self, state: &Arc<State>) -> Answer {
-        self.through(router(state.clone(), guard())).await
+        let jobs = Jobs::for_tests(state);
+        self.through(router(state.clone(), guard()).layer(axum::Extension(jobs))).await
     }
 
     pub(super) async fn through(self, router: Router) -> Answer {

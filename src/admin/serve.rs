@@ -3,7 +3,7 @@
 
 use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::{
     Request,
     body::Incoming,
@@ -26,7 +26,7 @@ use super::{
     patience::Patience,
     receiver, router,
 };
-use crate::state::State;
+use crate::{job::Jobs, state::State};
 
 /// A head on the admin port is small; a larger one is answered 431.
 const MAX_HEAD_BYTES: usize = 16 << 10;
@@ -62,8 +62,9 @@ impl Default for Bounds {
 /// Answers on `listener` until `stop` is ready; then finishes what is under way, in 5 seconds at most.
 ///
 /// Dropping the future closes everything at once.
-pub async fn serve(listener: TcpListener, state: Arc<State>, guard: Arc<Guard>, stop: impl Future) {
-    serve_within(Bounds::default(), listener, router::router(state, guard), stop).await;
+pub async fn serve(listener: TcpListener, state: Arc<State>, guard: Arc<Guard>, jobs: Arc<Jobs>, stop: impl Future) {
+    let router = router::router(state, guard).layer(Extension(jobs));
+    serve_within(Bounds::default(), listener, router, stop).await;
 }
 
 /// Answers health checks and scrapers, whoever they are, in the same way.

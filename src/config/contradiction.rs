@@ -14,7 +14,7 @@ use super::{Config, address, memory};
 use crate::{
     admin::Token,
     server::{self, Upstream},
-    units,
+    task, units,
 };
 
 /// A longer file is no certificate chain and no key.
@@ -39,6 +39,7 @@ pub(super) fn all(file: &File, config: Option<&Config>) -> Vec<Problem> {
     problems.extend(file.server.tls.key.as_ref().and_then(|key| pem(key, &PRIVATE_KEY, "private key")));
     problems.extend(file.compression.contradictions());
     routes(&file.routes, &mut problems);
+    problems.extend(config.and_then(|config| result_retention(&file.tasks, &config.tasks)));
     problems
 }
 
@@ -166,6 +167,13 @@ fn object_limit(file: &file::Cache, complete: bool) -> Option<Problem> {
         }
     };
     (object.value > most).then(|| object.problem(Fault::Above { key: "cache.max_bytes", limit }))
+}
+
+/// A result goes with its task, if not before.
+fn result_retention(file: &file::Tasks, tasks: &task::Settings) -> Option<Problem> {
+    let result = file.result_retention.as_ref().filter(|result| result.value > tasks.retention)?;
+    let limit = units::show_duration(tasks.retention);
+    Some(result.problem(Fault::Above { key: "tasks.retention", limit }))
 }
 
 fn pem(path: &Given<impl AsRef<Path>>, labels: &[&str], content: &'static str) -> Option<Problem> {

@@ -21,6 +21,7 @@ use crate::{
         Mode, Upstream,
         access_log::{Format, Which},
     },
+    task,
 };
 
 const KIB: u64 = 1 << 10;
@@ -31,6 +32,8 @@ const TIB: u64 = 1 << 40;
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
 /// A year was the longest lifetime that HTTP/1.1 once allowed (RFC 2616 §14.21); ten leave room.
 pub(super) const LIFETIME: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3650 * 86_400);
+/// What is kept of a task for no time at all could not be asked for.
+const RETENTION: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3650 * 86_400);
 /// For this long at most an uncacheable URL is left alone: its origin may change its mind.
 const MARKER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
 /// None at all; or from every hit to one of so many that busy apps see only a few a day.
@@ -68,7 +71,7 @@ pub(super) struct File {
     pub(super) profile: Profile,
     pub(super) query: Query,
     pub(super) advice: Advice,
-    pub(super) tasks_store: Option<Given<PathBuf>>,
+    pub(super) tasks: Tasks,
 }
 
 /// `[server]`.
@@ -180,6 +183,18 @@ pub(super) struct Route {
     pub(super) public: Option<Given<bool>>,
     pub(super) compress: Option<Given<bool>>,
     pub(super) class: Option<Given<Class>>,
+    pub(super) is_async: Option<Given<bool>>,
+}
+
+/// `[tasks]`.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    pub(super) max_concurrent: Option<Given<usize>>,
+    pub(super) timeout: Option<Given<Duration>>,
+    pub(super) retention: Option<Given<Duration>>,
+    pub(super) result_retention: Option<Given<Duration>>,
+    pub(super) store: Option<Given<PathBuf>>,
+    pub(super) hosts: Option<List<String>>,
 }
 
 /// `[profile]`.
@@ -267,7 +282,7 @@ impl File {
             profile: Profile::read(root.section("profile")),
             query: Query::read(root.section("query")),
             advice: Advice::read(root.section("advice")),
-            tasks_store: tasks_store(root.section("tasks")),
+            tasks: Tasks::read(root.section("tasks")),
         };
         root.finish();
         file
@@ -481,6 +496,7 @@ fn route(mut section: Section<'_>) -> Option<Route> {
     let stale_if_error = section.duration("stale_if_error", LIFETIME);
     let (cache, public) = (section.boolean("cache"), section.boolean("public"));
     let (compress, class) = (section.boolean("compress"), section.text("class", delivery::class));
+    let is_async = section.boolean("async");
     let line = section.line();
     section.finish();
     let path = path?;
@@ -496,13 +512,23 @@ fn route(mut section: Section<'_>) -> Option<Route> {
         public,
         compress,
         class,
+        is_async,
     })
 }
 
-fn tasks_store(mut section: Section<'_>) -> Option<Given<PathBuf>> {
-    let store = section.text("store", path);
-    section.finish();
-    store
+impl Tasks {
+    fn read(mut section: Section<'_>) -> Tasks {
+        let tasks = Tasks {
+            max_concurrent: section.whole("max_concurrent", 1..=1000),
+            timeout: section.duration("timeout", task::Settings::TIMEOUTS),
+            retention: section.duration("retention", RETENTION),
+            result_retention: section.duration("result_retention", RETENTION),
+            store: section.text("store", path),
+            hosts: section.texts("hosts", address::name),
+        };
+        section.finish();
+        tasks
+    }
 }
 
 fn max_bytes(value: &DeValue<'_>) -> Result<MaxBytes, Fault> {

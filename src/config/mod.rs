@@ -30,7 +30,7 @@ use file::{File, List, MaxBytes};
 use problem::{Fault, Place, Problem};
 pub use problem::{Given, Problems};
 
-use crate::{admin, advice, cache, cache_headers, compress, explain, profile, query, route, server};
+use crate::{admin, advice, cache, cache_headers, compress, explain, job, profile, query, route, server, task};
 
 /// A longer file is not a configuration: reading it whole would only cost memory.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -65,14 +65,9 @@ pub struct Config {
     /// `[advice]`.
     pub advice: advice::Settings,
     /// `[tasks]`.
-    pub tasks: Tasks,
-}
-
-/// The settings of `[tasks]`. They are judged and kept; nothing is done with them until a route allows async.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tasks {
-    /// The file that tasks are kept in across restarts. Default: none.
-    pub store: Option<PathBuf>,
+    pub tasks: task::Settings,
+    /// What of `[tasks]` is about jobs of the operator.
+    pub jobs: job::Settings,
 }
 
 /// Where settings come from. What is given outside the file beats what the file says.
@@ -160,7 +155,8 @@ impl Config {
             otlp: file.query.otlp.there.then(|| otlp_settings(&file.query.otlp)),
             explain: file.query.explain.there.then(|| explain_settings(&file.query.explain)),
             advice: advice::Settings { mute: file.advice.mute.as_ref().map(items).unwrap_or_default() },
-            tasks: Tasks { store: given(&file.tasks_store) },
+            tasks: task_settings(&file.tasks),
+            jobs: job::Settings { hosts: file.tasks.hosts.as_ref().map(items).unwrap_or_default() },
         }
     }
 }
@@ -321,6 +317,7 @@ fn route_settings(file: &file::Route) -> route::Route {
             stale_if_error: given(&file.stale_if_error),
             compress: or(&file.compress, default.compress),
             class: given(&file.class),
+            is_async: or(&file.is_async, default.is_async),
         },
     }
 }
@@ -355,6 +352,20 @@ fn query_settings(file: &file::Query) -> query::Settings {
 fn otlp_settings(file: &file::Otlp) -> admin::OtlpSettings {
     let default = admin::OtlpSettings::default();
     admin::OtlpSettings { listen: or(&file.listen, default.listen), forward_to: given(&file.forward_to) }
+}
+
+fn task_settings(file: &file::Tasks) -> task::Settings {
+    let default = task::Settings::default();
+    let retention = or(&file.retention, default.retention);
+    task::Settings {
+        max_concurrent: or(&file.max_concurrent, default.max_concurrent),
+        timeout: or(&file.timeout, default.timeout),
+        retention,
+        // A result goes with its task: where only that goes sooner, the default follows it.
+        result_retention: or(&file.result_retention, default.result_retention.min(retention)),
+        store: given(&file.store),
+        ..default
+    }
 }
 
 fn explain_settings(file: &file::Explain) -> explain::Settings {

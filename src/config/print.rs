@@ -11,12 +11,12 @@ use super::Config;
 use super::delivery::CLASSES;
 use super::problem::quote;
 use crate::{
-    admin, cache, cache_headers, compress, explain, profile, query, route,
+    admin, cache, cache_headers, compress, explain, job, profile, query, route,
     server::{
         self,
         access_log::{Format, Which},
     },
-    units,
+    task, units,
 };
 
 impl Config {
@@ -63,8 +63,7 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
         }
     }
     writeln!(out, "\n[advice]\nmute = {}", list(config.advice.mute.iter().cloned()))?;
-    writeln!(out, "\n[tasks]")?;
-    optional(out, "store", config.tasks.store.as_deref().map(path))?;
+    write_tasks(&config.tasks, &config.jobs, out)?;
     config.routes.iter().try_for_each(|route| write_route(route, out))
 }
 
@@ -151,6 +150,14 @@ fn write_cache_headers(cache_headers: &cache_headers::Settings, out: &mut String
     writeln!(out, "api_max_age = {}\nmonitoring_max_age = {}", time(*api_max_age), time(*monitoring_max_age))
 }
 
+fn write_tasks(tasks: &task::Settings, jobs: &job::Settings, out: &mut String) -> fmt::Result {
+    writeln!(out, "\n[tasks]\nmax_concurrent = {}\ntimeout = {}", tasks.max_concurrent, time(tasks.timeout))?;
+    writeln!(out, "retention = {}", time(tasks.retention))?;
+    writeln!(out, "result_retention = {}", time(tasks.result_retention))?;
+    optional(out, "store", tasks.store.as_deref().map(path))?;
+    writeln!(out, "hosts = {}", list(jobs.hosts.iter().cloned()))
+}
+
 fn write_route(route: &route::Route, out: &mut String) -> fmt::Result {
     writeln!(out, "\n[[route]]\nname = {}\nmatch = {}", quote(&route.name), quote(&route.path))?;
     writeln!(out, "methods = {}", list(route.methods.iter().map(|method| method.to_string())))?;
@@ -159,7 +166,8 @@ fn write_route(route: &route::Route, out: &mut String) -> fmt::Result {
     optional(out, "stale_if_error", route.policy.stale_if_error.map(time))?;
     writeln!(out, "cache = {}\npublic = {}", route.policy.cache, route.policy.public)?;
     writeln!(out, "compress = {}", route.policy.compress)?;
-    optional(out, "class", route.policy.class.map(|class| word(class, &CLASSES)))
+    optional(out, "class", route.policy.class.map(|class| word(class, &CLASSES)))?;
+    writeln!(out, "async = {}", route.policy.is_async)
 }
 
 /// TOML has no word for "none": such a key is left to its default, and named in a comment.

@@ -42,7 +42,8 @@ pub fn keep_until_restart(running: &Config, wanted: &mut Config) -> Vec<&'static
     keep("query.otlp", &running.otlp, &mut wanted.otlp, &mut kept);
     keep("query.explain", &running.explain, &mut wanted.explain, &mut kept);
     wanted.server.traces = running.otlp.is_some();
-    keep("tasks.store", &running.tasks.store, &mut wanted.tasks.store, &mut kept);
+    keep("tasks", &running.tasks, &mut wanted.tasks, &mut kept);
+    keep("tasks.hosts", &running.jobs, &mut wanted.jobs, &mut kept);
     kept
 }
 

@@ -141,6 +141,10 @@ refuses! {
     every_cookie: "cache.ignore_cookies = [\"*\"]" =>
         "proxy.toml:1: cache.ignore_cookies = \"*\": \
          expected a cookie's name, with or without a \"*\" at its end, such as \"_ga*\"";
+    a_result_that_outlives_its_task: "tasks.retention = \"1h\"\ntasks.result_retention = \"2h\"" =>
+        "proxy.toml:2: tasks.result_retention = \"2h\": expected at most tasks.retention, which is 1h";
+    no_task_at_a_time: "tasks.max_concurrent = 0" => "proxy.toml:1: tasks.max_concurrent = 0: expected a whole number from 1 to 1000";
+    a_task_of_no_time: "tasks.timeout = \"999ms\"" => "proxy.toml:1: tasks.timeout = \"999ms\": expected a duration from \"1s\" to \"1h\"";
     an_empty_path: "tasks.store = \"\"" => "proxy.toml:1: tasks.store = \"\": expected a path";
 
     a_path_without_slash: "[[route]]\nmatch = \"api/**\"" =>
@@ -173,14 +177,14 @@ refuses! {
          keep_paths, snapshot";
     an_unknown_key_in_a_route: "[[route]]\nmatch = \"/\"\ntls = \"5s\"\nmath = \"/\"" =>
         "proxy.toml:3: route.tls: unknown key; [[route]] takes name, match, methods, ttl, stale_while_revalidate, \
-         stale_if_error, cache, public, compress, class\n\
+         stale_if_error, cache, public, compress, class, async\n\
          proxy.toml:4: route.math: unknown key; did you mean \"match\"?";
     an_unknown_key_of_the_file: "colour = \"red\"" =>
         "proxy.toml:1: colour: unknown key; the file takes mode, server, admin, cache, compression, \
          cache_headers, route, profile, query, advice, tasks";
     another_mode: "mode = \"off\"" => "proxy.toml:1: mode = \"off\": expected \"on\" or \"observe\"";
     an_unknown_key_in_quotes: "[tasks]\n\"a\\nb\" = 1" =>
-        "proxy.toml:2: tasks.\"a\\u000Ab\": unknown key; [tasks] takes store";
+        "proxy.toml:2: tasks.\"a\\u000Ab\": unknown key; [tasks] takes max_concurrent, timeout, retention, result_retention, store, hosts";
     an_unknown_section: "[cahce]" => "proxy.toml:1: cahce: unknown section; did you mean \"cache\"?";
     an_unknown_section_far_from_all: "[[listener]]" =>
         "proxy.toml:1: listener: unknown section; the file takes mode, server, admin, cache, compression, \
@@ -273,8 +277,8 @@ fn what_is_said_is_believed() {
          [cache]\nmax_bytes = \"4MiB\"\ndefault_ttl = \"1m30s\"\n\
          [cache.keyed]\nmax_entries = 7\nmax_bytes = \"1MiB\"\n\
          [[route]]\nmatch = \"/a\"\nmethods = \"GET\"\nttl = \"7d\"\npublic = true\n\
-         stale_while_revalidate = \"30s\"\nstale_if_error = \"1d\"\ncompress = false\nclass = \"static\"\n\
-         [tasks]\nstore = \"tasks\"",
+         stale_while_revalidate = \"30s\"\nstale_if_error = \"1d\"\ncompress = false\nclass = \"static\"\nasync = true\n\
+         [tasks]\nstore = \"tasks\"\nretention = \"10m\"",
     );
     assert_eq!(config.server.listen, ["127.0.0.1:80".parse().unwrap(), "[::1]:80".parse().unwrap()]);
     assert_eq!(
@@ -293,11 +297,13 @@ fn what_is_said_is_believed() {
         stale_if_error: Some(Duration::from_secs(86_400)),
         compress: false,
         class: Some(route::Class::Static),
+        is_async: true,
         ..route::Policy::default()
     };
     let route = route::Route { name: "/a".into(), path: "/a".into(), methods: vec![Method::GET], policy };
     assert_eq!(config.routes, [route]);
     assert_eq!(config.tasks.store, Some("tasks".into()));
+    assert_eq!(config.tasks.result_retention, Duration::from_secs(600));
     // Two defaults follow the limits that they are part of.
     assert_eq!(config.server.limits.max_target_bytes, 4096);
     assert_eq!(config.cache.max_object_bytes, 4 << 20);

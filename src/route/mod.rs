@@ -40,6 +40,8 @@ pub struct Policy {
     pub compress: bool,
     /// What kind of answers these are, for the cache headers that clients are sent.
     pub class: Option<Class>,
+    /// A client that prefers so is answered later (RFC 7240 §4.1).
+    pub is_async: bool,
 }
 
 /// Kinds of answers, by how long a client may keep them.
@@ -65,6 +67,7 @@ impl Default for Policy {
             stale_if_error: None,
             compress: true,
             class: None,
+            is_async: false,
         }
     }
 }

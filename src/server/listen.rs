@@ -25,6 +25,7 @@ use super::{
     forward::Forward,
     front::{ByAddress, FrontDoor},
     h2::H2Door,
+    inside::Inside,
     tls::Certificate,
 };
 
@@ -145,6 +146,11 @@ impl Running {
     /// Has the access log opened again by its name, after it was renamed.
     pub fn reopen_log(&self) {
         self.current.reopen_log();
+    }
+
+    /// What asks for pages by itself.
+    pub fn inside(&self) -> Inside {
+        Inside { current: self.current.clone() }
     }
 
     /// Waits until no more connections are accepted.

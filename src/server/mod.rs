@@ -35,6 +35,7 @@ mod flight;
 mod forward;
 mod front;
 mod h2;
+mod inside;
 mod invalidate;
 mod listen;
 mod origin;
@@ -72,6 +73,7 @@ use crate::{
     state::State,
 };
 
+pub use inside::{Get, Got, Inside, NoAnswer};
 pub use listen::{Front, Running, bind};
 pub use settings::{Limits, Mode, Protocol, Settings, Timeouts, Tls, Upstream};
 

@@ -108,12 +108,25 @@ impl Processor {
         Self::start(settings, now, store, loaded, &revive)
     }
 
-    pub(super) fn start(
+    /// One in memory, for tests that have no runtime.
+    #[cfg(test)]
+    pub fn for_tests(now: SystemTime) -> Self {
+        let (store, loaded) = (Store::memory(), Loaded::default());
+        Self::built(Settings::default(), now, store, loaded, &|_, _| None)
+    }
+
+    pub(super) fn start(settings: Settings, now: SystemTime, store: Store, loaded: Loaded, revive: &Revive) -> Self {
+        let processor = Self::built(settings, now, store, loaded, revive);
+        tokio::spawn(processor.shared.clone().keep_house());
+        processor
+    }
+
+    fn built(
         mut settings: Settings,
         now: SystemTime,
         store: Store,
         loaded: Loaded,
-        revive: &Revive,
+        revive: &dyn Fn(&Record, bytes::Bytes) -> Option<Job>,
     ) -> Self {
         if store.is_memory() {
             settings.max_bytes = settings.max_bytes.min(MOST_IN_MEMORY);
@@ -129,7 +142,6 @@ impl Processor {
             stop: watch::Sender::new(Stop::No),
         });
         shared.take_up(loaded, revive);
-        tokio::spawn(shared.clone().keep_house());
         Self { shared }
     }
 
@@ -246,7 +258,7 @@ impl Processor {
 
 impl Shared {
     /// Judges what a restart found, writes that down, and has everything go on that goes on.
-    fn take_up(self: &Arc<Self>, mut loaded: Loaded, revive: &Revive) {
+    fn take_up(self: &Arc<Self>, mut loaded: Loaded, revive: &dyn Fn(&Record, bytes::Bytes) -> Option<Job>) {
         let now = Moment { wall_ms: self.clock.now_ms(), lasted: None };
         let mut go_on = Vec::new();
         for mut record in std::mem::take(&mut loaded.records) {
