@@ -69,6 +69,9 @@ impl Bypass {
                 "the request has a field that changes the answer at some apps and is not part of the key, such as X-Original-URL, or one with _ in its name, which some apps take for -"
             }
             Self::Observe => "mode = \"observe\" passes everything on: mode = \"on\" lets the cache take part",
+            Self::Async => {
+                "the client prefers to be answered later (Prefer: respond-async), on a route with async = true"
+            }
             Self::HitForMiss => "the last answer was not cacheable, less than cache.uncacheable_ttl ago",
             Self::Head => "HEAD is answered from a stored GET, and none is stored",
         }

@@ -77,6 +77,8 @@ words! {
         Unkeyed = "unkeyed-field",
         /// Pacecar only looks: `mode = "observe"`.
         Observe = "observe",
+        /// The client wants to be answered later, or it is such an answer.
+        Async = "async",
         /// The last answer was not cacheable, a moment ago.
         HitForMiss = "hit-for-miss",
         /// HEAD, and no GET is stored.

@@ -10,6 +10,7 @@ pub mod date;
 pub mod edits;
 pub mod fields;
 pub mod forwarded;
+pub mod prefer;
 pub mod range;
 pub mod reference;
 pub mod refusal;

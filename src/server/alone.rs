@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
-use pingora_http::RequestHeader;
 
 use crate::{
     cache::{Entry, Key, Outcome, policy as cache_policy, status::CacheStatus},
@@ -17,7 +16,7 @@ use super::{
     body::{Cut, Passed},
     context::Request,
     deliver::{Outgoing, Source},
-    origin::{Exchange, Heard},
+    origin::{Exchange, Heard, Sent},
     problem,
     reply::{Reply, add},
     slots::Waited,
@@ -28,7 +27,18 @@ impl Engine {
     /// Fetches for this request alone and streams the answer, in this very task. What is stored stands in where the
     /// origin fails.
     pub(super) async fn ask<R: Reply>(&self, request: &Request, status: CacheStatus, reply: &mut R) -> Served {
-        let served = self.ask_alone(request, status, reply).await;
+        self.ask_with(request, &Bytes::new(), status, reply).await
+    }
+
+    /// The same for a request whose body is here.
+    pub(super) async fn ask_with<R: Reply>(
+        &self,
+        request: &Request,
+        body: &Bytes,
+        status: CacheStatus,
+        reply: &mut R,
+    ) -> Served {
+        let served = self.ask_alone(request, body, status, reply).await;
         // A reason for each bypass, and none for what was answered from the store after all, or not at all.
         if let (CacheStatus::Bypassed(why), Outcome::Bypass) = (status, served.outcome) {
             request.rule.counts.bypassed(why);
@@ -36,12 +46,13 @@ impl Engine {
         served
     }
 
-    async fn ask_alone<R: Reply>(&self, request: &Request, status: CacheStatus, reply: &mut R) -> Served {
+    async fn ask_alone<R: Reply>(&self, request: &Request, body: &Bytes, status: CacheStatus, reply: &mut R) -> Served {
         let outcome = if matches!(status, CacheStatus::Bypassed(_)) { Outcome::Bypass } else { Outcome::Miss };
         let Ok(asked) = upstream_request(request, Ask::AsAsked, &self.sending) else {
             return self.unanswered(request, UpstreamFailure::Malformed, reply).await;
         };
-        match self.fetch(&asked, reply).await {
+        let sent = Sent { request: &asked, body, read: Some(self.settings.timeouts.read), anew: !body.is_empty() };
+        match self.fetch(sent, reply).await {
             Some(Ok(exchange)) => {
                 if cache_policy::is_failure(exchange.head.status())
                     && let stored = self.stored(request)
@@ -91,7 +102,7 @@ impl Engine {
     }
 
     /// Fetches, passing interim responses on; `None` when the client left meanwhile.
-    async fn fetch<R: Reply>(&self, asked: &RequestHeader, reply: &mut R) -> Option<Result<Exchange, UpstreamFailure>> {
+    async fn fetch<R: Reply>(&self, sent: Sent<'_>, reply: &mut R) -> Option<Result<Exchange, UpstreamFailure>> {
         let slot = match self.origin.slots.enter_unless(reply.left()).await {
             Waited::Entered(slot) => slot,
             Waited::Refused(why) => return Some(Err(why)),
@@ -99,7 +110,7 @@ impl Engine {
         };
         let mut heard = tokio::select! {
             biased;
-            heard = self.origin.fetch(asked, slot) => heard,
+            heard = self.origin.send(sent, slot) => heard,
             () = reply.left() => return None,
         };
         loop {
@@ -139,7 +150,7 @@ impl Engine {
         let added = self.ours(request, status);
         let personal = self.state.cache.asker(&request.head, &request.rule.policy).is_identified();
         let head = exchange.head.clone();
-        let out = Outgoing { request, head: &head, personal, added: &added };
+        let out = Outgoing { request, head: &head, personal, added: &added, again: false };
         let (status, passed) = self.deliver(out, &mut exchange, reply).await;
         match passed {
             Passed::Whole => {

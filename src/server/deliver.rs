@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Method;
 
 use crate::{
-    cache::Entry,
+    cache::{ClientCopy, Entry},
     compress::{Form, coded_head, decoded_head},
     header::{Fields, ResponseHead, coding::Coding, fields::is, validator},
 };
@@ -30,6 +30,15 @@ pub(super) struct Outgoing<'a> {
     pub(super) personal: bool,
     /// Field lines of our own.
     pub(super) added: &'a [u8],
+    /// It is sent once more: what the client's copy has other than the origin's, it has already.
+    pub(super) again: bool,
+}
+
+impl Outgoing<'_> {
+    /// The head of the client's copy.
+    fn edited(&self, copy: &ClientCopy) -> ResponseHead {
+        if self.again { self.head.clone() } else { copy.edits.apply(self.head) }
+    }
 }
 
 /// Where a response's body comes from.
@@ -63,9 +72,9 @@ impl Engine {
         body: S,
         reply: &mut R,
     ) -> (u16, Passed) {
-        let Outgoing { request, head, personal, added } = out;
+        let Outgoing { request, head, personal, added, .. } = out;
         let copy = self.copy(&request.head, &request.rule, head, None, personal);
-        let edited = copy.edits.apply(head);
+        let edited = out.edited(&copy);
         let form = self.form(request, head, copy.codable);
         let has_body = request.head.method != Method::HEAD;
         let passed = match form {
@@ -165,9 +174,9 @@ impl Engine {
         stored: Option<Arc<Entry>>,
         reply: &mut R,
     ) -> (u16, Passed) {
-        let Outgoing { request, head, personal, added } = out;
+        let Outgoing { request, head, personal, added, .. } = out;
         let copy = self.copy(&request.head, &request.rule, head, Some(&body), personal);
-        let edited = copy.edits.apply(head);
+        let edited = out.edited(&copy);
         let coded = match (copy.codable, stored) {
             (Err(why), _) => Err(why),
             (Ok(()), Some(entry)) => self.coded(request, &entry, coding).await.map(|(coding, _, body)| (coding, body)),

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
 use pingora_core::{
     apps::{HttpServerApp, ServerApp},
@@ -11,15 +11,23 @@ use pingora_core::{
     server::ShutdownWatch,
 };
 use pingora_proxy::HttpProxy;
-use tokio::{io::AsyncReadExt, time::timeout_at};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout_at,
+};
 
 use crate::{
-    header::{Framing, RequestHead, forwarded::Peer, refusal::Refusal, request::find_end},
+    header::{
+        Fields, Framing, RequestHead,
+        forwarded::Peer,
+        refusal::Refusal,
+        request::{Version, find_end},
+    },
     traffic::Entered,
 };
 
 use super::{
-    Engine,
+    Engine, Taken,
     chunks::Chunks,
     conn::{Body, Conn, close, left},
     context::Request,
@@ -142,22 +150,8 @@ impl Connection<'_> {
             let next = self.next(&mut io).await;
             // It may have been long in coming, and other settings have come into force meanwhile.
             self.engine = self.front.current.engine();
-            match next {
-                Next::Request(request) if request.head.framing == Framing::None && !self.is_upgrade(&request) => {
-                    let (stopping, timeouts) = (self.shutdown.clone(), &self.engine.settings.timeouts);
-                    let mut reply = H1Reply::new(&mut io, &mut self.buf, &request.head, stopping, timeouts.write);
-                    self.engine.serve(&request, &mut reply).await;
-                    if !reply.keeps_alive() {
-                        return close(io).await;
-                    }
-                }
-                Next::Request(request) if self.is_upgrade(&request) => {
-                    return self.engine.upgrade(io, self.buf, &request, self.shutdown).await;
-                }
-                Next::Request(request) => match self.forward(io, *request).await {
-                    Some(back) => io = back,
-                    None => return,
-                },
+            let request = match next {
+                Next::Request(request) => request,
                 Next::Http2 => {
                     let io = Conn::lend(io, &[], &self.buf, Body::All);
                     ServerApp::process_new(&self.front.h2, Box::new(io), &self.shutdown).await;
@@ -165,8 +159,70 @@ impl Connection<'_> {
                 }
                 Next::Refused(refusal) => return self.refuse(io, refusal).await,
                 Next::Closed => return,
+            };
+            if let Some(taken) = self.engine.takes(&request) {
+                match self.answer(&mut io, &request, taken).await {
+                    Ok(true) => {}
+                    Ok(false) => return close(io).await,
+                    Err(refusal) => return self.refuse(io, refusal).await,
+                }
+            } else if self.is_upgrade(&request) {
+                return self.engine.upgrade(io, self.buf, &request, self.shutdown).await;
+            } else if request.head.framing == Framing::None {
+                let (stopping, timeouts) = (self.shutdown.clone(), &self.engine.settings.timeouts);
+                let mut reply = H1Reply::new(&mut io, &mut self.buf, &request.head, stopping, timeouts.write);
+                self.engine.serve(&request, &mut reply).await;
+                if !reply.keeps_alive() {
+                    return close(io).await;
+                }
+            } else {
+                match self.forward(io, *request).await {
+                    Some(back) => io = back,
+                    None => return,
+                }
             }
         }
+    }
+
+    /// Answers what is not passed on as it comes, with its whole body in hand. Whether the connection can take another
+    /// request.
+    ///
+    /// # Errors
+    /// When the body does not come.
+    async fn answer(&mut self, io: &mut Stream, request: &Request, taken: Taken) -> Result<bool, Refusal> {
+        let body = match request.head.framing {
+            Framing::None => Some(Bytes::new()),
+            Framing::Length(length) if length <= taken.most_body() => Some(self.body(io, request, length).await?),
+            Framing::Length(_) | Framing::Chunked => None,
+        };
+        let (stopping, timeouts) = (self.shutdown.clone(), &self.engine.settings.timeouts);
+        let reply = H1Reply::new(io, &mut self.buf, &request.head, stopping, timeouts.write);
+        // What was not taken of a body would be read as the next request.
+        let mut reply = if body.is_some() { reply } else { reply.last() };
+        self.engine.take(request, taken, body, &mut reply).await;
+        Ok(reply.keeps_alive())
+    }
+
+    /// Reads a body that is no longer than what is kept in memory.
+    async fn body(&mut self, io: &mut Stream, request: &Request, length: u64) -> Result<Bytes, Refusal> {
+        let (length, timeout) = (length as usize, self.engine.settings.timeouts.write);
+        let waits = request.head.version == Version::Http11 && request.head.has("expect") && self.buf.len() < length;
+        if waits {
+            let go_on = async {
+                io.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+                io.flush().await
+            };
+            let written = tokio::time::timeout(timeout, go_on).await;
+            written.map_err(|_| Refusal::Timeout)?.map_err(|_| Refusal::Timeout)?;
+        }
+        while self.buf.len() < length {
+            self.buf.reserve(READ_BYTES.max(length - self.buf.len()));
+            let read = tokio::time::timeout(timeout, io.read_buf(&mut self.buf)).await;
+            if !matches!(read, Ok(Ok(1..))) {
+                return Err(Refusal::Timeout);
+            }
+        }
+        Ok(self.buf.split_to(length).freeze())
     }
 
     /// Reads the next head. Two deadlines: for the first byte of a request, after which an idle connection is closed

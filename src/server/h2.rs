@@ -1,14 +1,19 @@
 //! HTTP/2: pingora's sessions, the same steps.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
 use pingora_core::{
     apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream},
     protocols::http::ServerSession,
     server::ShutdownWatch,
 };
 use pingora_proxy::HttpProxy;
+use tokio::time::timeout;
 
 use crate::header::{
     Framing, RequestHead,
@@ -62,6 +67,17 @@ impl HttpServerApp for H2Door {
                 return None;
             }
         };
+        if let Some(taken) = engine.takes(&request) {
+            let body = match request.head.framing {
+                Framing::None => Some(Bytes::new()),
+                Framing::Length(length) if length <= taken.most_body() => {
+                    Some(body(&mut session, length, settings.timeouts.write).await?)
+                }
+                Framing::Length(_) | Framing::Chunked => None,
+            };
+            engine.take(&request, taken, body, &mut H2Reply::new(session, settings.timeouts.write)).await;
+            return None;
+        }
         if request.head.framing == Framing::None {
             let mut reply = H2Reply::new(session, settings.timeouts.write);
             engine.serve(&request, &mut reply).await;
@@ -90,6 +106,18 @@ pub(super) fn request(session: &mut ServerSession, engine: &Engine) -> Result<Re
     engine.admit(&head)?;
     let rule = engine.rule(&head);
     Ok(Request::new(head, peer, Instant::now(), rule))
+}
+
+/// The body of a stream, if it is as long as it says.
+async fn body(session: &mut ServerSession, length: u64, patience: Duration) -> Option<Bytes> {
+    let mut body = BytesMut::new();
+    while let Some(part) = timeout(patience, session.read_request_body()).await.ok()?.ok()? {
+        body.extend_from_slice(&part);
+        if body.len() as u64 > length {
+            return None;
+        }
+    }
+    (body.len() as u64 == length).then(|| body.freeze())
 }
 
 fn head(session: &ServerSession, has_body: bool, limits: &Limits) -> Result<RequestHead, Refusal> {

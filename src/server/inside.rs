@@ -125,8 +125,7 @@ impl Inside {
 
     /// The job of a client's request that a restart has found.
     pub fn revive(&self, description: &Bytes) -> Option<Job> {
-        let _ = description;
-        None
+        self.current.engine().revived(description)
     }
 
     fn request(&self, get: &Get<'_>) -> Result<Request, NoAnswer> {

@@ -28,6 +28,7 @@ mod conn;
 mod context;
 mod current;
 mod deliver;
+mod described;
 mod dial;
 mod edit;
 mod fill;
@@ -37,7 +38,9 @@ mod front;
 mod h2;
 mod inside;
 mod invalidate;
+mod later;
 mod listen;
+mod monitor;
 mod origin;
 mod pilot;
 mod presence;
@@ -58,7 +61,12 @@ mod verify;
 mod watch;
 mod weakened;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
 
 use crate::{
     cache::{Asker, Bypass, Entry, Key, Lookup, Missed, Outcome, Stale, policy, status::CacheStatus},
@@ -171,6 +179,25 @@ impl Served {
     }
 }
 
+/// What is taken with its whole body, and not passed on as it comes.
+#[derive(Clone, Copy, Debug)]
+enum Taken {
+    /// It is for Pacecar itself.
+    Monitor,
+    /// It may be answered later than after so long.
+    Later(Duration),
+}
+
+impl Taken {
+    /// A longer body is not taken.
+    fn most_body(self) -> u64 {
+        match self {
+            Self::Monitor => monitor::MOST_BODY,
+            Self::Later(_) => later::MOST_BODY,
+        }
+    }
+}
+
 /// What the cache has for a request; the key and who asks, where the origin is to be asked on behalf of others too.
 enum Found {
     Fresh(Arc<Entry>),
@@ -244,6 +271,22 @@ impl Engine {
     fn rule(&self, head: &RequestHead) -> Arc<Rule> {
         let at = route::find(&self.routes, &head.method, head.path()).unwrap_or(self.routes.len());
         self.rules[at].clone()
+    }
+
+    /// Whether a request is taken with its whole body.
+    fn takes(&self, request: &Request) -> Option<Taken> {
+        match monitor::is_own(&request.head) {
+            true => Some(Taken::Monitor),
+            false => self.answers_later(request).map(Taken::Later),
+        }
+    }
+
+    /// Answers such a request. `body` is the whole of it; `None`: it was not taken.
+    async fn take<R: Reply>(self: &Arc<Self>, request: &Request, taken: Taken, body: Option<Bytes>, reply: &mut R) {
+        match taken {
+            Taken::Monitor => self.monitor(request, body, reply).await,
+            Taken::Later(wait) => self.later(request, body.unwrap_or_default(), wait, reply).await,
+        }
     }
 
     /// Answers one request that passed the front door and has no body.
@@ -322,6 +365,16 @@ impl Engine {
         );
     }
 
+    /// Writes the line of a request, if it is wanted.
+    fn log(&self, request: &Request, served: &Served, duration: Duration, bytes: u64) {
+        if let Some(log) =
+            self.log.as_ref().filter(|_| self.settings.access_log.wants(served.status, !served.whole, duration))
+        {
+            let endpoint = self.state.profiler.name(request.head.path(), served.status);
+            log.write(request.line(served, endpoint, duration, bytes));
+        }
+    }
+
     fn record(&self, request: &Request, served: Served, bytes: u64) {
         let ended = Instant::now();
         let (path, duration) = (request.head.path(), ended - request.began);
@@ -330,11 +383,7 @@ impl Engine {
         if served.status != 101 {
             self.state.traffic.response_bodies.add(bytes);
         }
-        if let Some(log) =
-            self.log.as_ref().filter(|_| self.settings.access_log.wants(served.status, !served.whole, duration))
-        {
-            log.write(request.line(&served, self.state.profiler.name(path, served.status), duration, bytes));
-        }
+        self.log(request, &served, duration, bytes);
         self.expect_queries(request, &served, ended);
         self.state.profiler.record(Sample {
             path: profile::Path::of(path),

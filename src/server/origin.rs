@@ -1,6 +1,6 @@
 //! The one way to the app for everything that is not `HttpProxy`'s: connect, send, read the head, hand out the body.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use pingora_core::{
@@ -50,6 +50,18 @@ pub(super) enum Heard {
     Final(Exchange),
 }
 
+/// A request that is sent.
+#[derive(Clone, Copy)]
+pub(super) struct Sent<'a> {
+    pub(super) request: &'a RequestHeader,
+    /// The whole of its body, whose length the request states.
+    pub(super) body: &'a Bytes,
+    /// The app may be silent for no longer. `None`: for as long as it likes.
+    pub(super) read: Option<Duration>,
+    /// What may not be sent twice gets a connection that cannot have been given up already.
+    pub(super) anew: bool,
+}
+
 /// A request that was sent and whose final response has not come.
 pub(super) struct Awaiting {
     session: HttpSession,
@@ -86,20 +98,30 @@ impl Origin {
         Self { dialer: Dialer::new(settings), slots: Slots::new(settings, traffic), timeouts: settings.timeouts }
     }
 
-    /// Sends a request without a body and reads the response's head.
+    /// Sends a request without a body and reads the response's head, see [`Origin::send`].
+    pub(super) async fn fetch(&self, request: &RequestHeader, slot: Slot) -> Result<Heard, UpstreamFailure> {
+        let sent = Sent { request, body: &Bytes::new(), read: Some(self.timeouts.read), anew: false };
+        self.send(sent, slot).await
+    }
+
+    /// Sends a request and reads the response's head.
     ///
     /// It is sent again at most once, and only when its method is safe and the connection was a reused one that
     /// closed before a byte of an answer: the origin had given it up (RFC 9110 §9.2.2, RFC 9112 §9.3.1). The second
     /// try gets a new connection; others in the pool may be as dead as the first.
-    pub(super) async fn fetch(&self, request: &RequestHeader, slot: Slot) -> Result<Heard, UpstreamFailure> {
-        let began = Instant::now();
-        let (session, peer, reused) = self.dialer.connect().await?;
+    pub(super) async fn send(&self, sent: Sent<'_>, slot: Slot) -> Result<Heard, UpstreamFailure> {
+        let (began, request) = (Instant::now(), sent.request);
+        let (mut session, peer, mut reused) = self.dialer.connect().await?;
+        if reused && sent.anew && !request.method.is_safe() {
+            self.dialer.release(session, &peer).await;
+            (session, reused) = (self.dialer.connect_anew(&peer).await?, false);
+        }
         let asked = Asked { connect: began.elapsed(), ..slot.asked };
-        let heard = match self.exchange(session, &peer, request, asked).await {
+        let heard = match self.exchange(session, &peer, sent, asked).await {
             Err(failed) if reused && failed.unanswered && request.method.is_safe() => {
                 let session = self.dialer.connect_anew(&peer).await?;
                 let asked = Asked { connect: began.elapsed(), ..asked };
-                self.exchange(session, &peer, request, asked).await
+                self.exchange(session, &peer, sent, asked).await
             }
             heard => heard,
         };
@@ -119,17 +141,23 @@ impl Origin {
         &self,
         mut session: HttpSession,
         peer: &HttpPeer,
-        request: &RequestHeader,
+        sent: Sent<'_>,
         asked: Asked,
     ) -> Result<Heard, Failed> {
-        session.set_read_timeout(Some(self.timeouts.read));
+        let Sent { request, body, read, .. } = sent;
+        session.set_read_timeout(read);
         session.set_write_timeout(Some(self.timeouts.write));
         let requested = Instant::now();
         if let HttpSession::H2(stream) = &mut session {
-            stream.write_request_header(over_h2(request)?, true)?;
+            stream.write_request_header(over_h2(request)?, body.is_empty())?;
         } else {
             session.write_request_header(Box::new(request.clone())).await?;
-            session.finish_request_body().await?;
+        }
+        if !body.is_empty() {
+            session.write_request_body(body.clone(), true).await?;
+        }
+        if let HttpSession::H1(session) = &mut session {
+            session.finish_body().await?;
         }
         let head_only = request.method == http::Method::HEAD;
         // Some servers send a body with HEAD all the same; late, it would be taken for the answer to the next request.

@@ -16,7 +16,12 @@ pub(super) fn refused(refusal: Refusal) -> (ResponseHead, Bytes) {
 
 /// The answer when none could be had from the app. It names no internals.
 pub(super) fn unanswered(why: UpstreamFailure, request: &RequestHead) -> (ResponseHead, Bytes) {
-    let detail = match why {
+    of(why.status(), words(why), request)
+}
+
+/// What is said of a failure of the app.
+pub(super) fn words(why: UpstreamFailure) -> &'static str {
+    match why {
         UpstreamFailure::Resolve | UpstreamFailure::Connect => "the app behind this proxy cannot be reached",
         UpstreamFailure::ConnectTimeout | UpstreamFailure::Timeout => {
             "the app behind this proxy did not answer in time"
@@ -27,8 +32,7 @@ pub(super) fn unanswered(why: UpstreamFailure, request: &RequestHead) -> (Respon
         }
         UpstreamFailure::Closed => "the app behind this proxy broke off before it answered",
         UpstreamFailure::Malformed => "the app behind this proxy sent what is not an HTTP response",
-    };
-    of(why.status(), detail, request)
+    }
 }
 
 /// An answer that says what is wrong, in the form that the client takes.

@@ -219,7 +219,7 @@ impl Engine {
             let sent = reply.whole(&head, &added, Bytes::new()).await;
             return served(304, sent.is_ok());
         }
-        let out = Outgoing { request, head: &answered.head, personal, added: &added };
+        let out = Outgoing { request, head: &answered.head, personal, added: &added, again: false };
         let (status, passed) = self.deliver(out, body, reply).await;
         served(status, false).passed(passed)
     }

@@ -19,6 +19,9 @@ use super::{
     weakened::{CONDITIONS, Weakened, asks_weakly},
 };
 
+/// The field that tells the app where it can say how far it is with a task. From clients it means nothing.
+pub(super) const TASK: &str = "Pacecar-Task";
+
 /// What is asked of the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
@@ -112,7 +115,7 @@ fn is_for_one(name: &[u8]) -> bool {
 
 /// Fields that are written anew for each hop.
 fn is_ours(name: &[u8]) -> bool {
-    is(name, "host") || is(name, "via") || is(name, "x-request-id") || is_forwarding(name)
+    is(name, "host") || is(name, "via") || is(name, "x-request-id") || is(name, TASK) || is_forwarding(name)
 }
 
 /// Replaces the fields that tell the app who asks: Host, `X-Forwarded-*`, `Forwarded`, `Via`, `X-Request-Id`.

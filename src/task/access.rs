@@ -47,6 +47,11 @@ impl Secret {
         random().map(u128::from_be_bytes).map(Self)
     }
 
+    /// Whether a text reveals it, in a time that does not tell how near it comes.
+    pub(super) fn is(&self, text: &str) -> bool {
+        from_hex(text).is_some_and(|given| given.to_be_bytes().ct_eq(&self.0.to_be_bytes()).into())
+    }
+
     /// As a URL carries it: 32 hexadecimal digits.
     pub fn reveal(&self) -> String {
         format!("{:032x}", self.0)

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::{
     Health, Settings,
-    access::{Digest, Idempotency, Key, TaskId},
+    access::{Digest, Idempotency, Key, Secret, TaskId},
     life::{Actor, Status},
     record::{Kind, Record},
 };
@@ -75,6 +75,8 @@ pub(super) struct Entry {
     pub(super) keys: Vec<Key>,
     /// Asks its runner to cancel it. Closed when there is none: it has ended, or waits for the next start.
     pub(super) cancel: watch::Sender<Option<Actor>>,
+    /// What opens it to reports of whoever does the work.
+    pub(super) reporter: Option<Secret>,
     /// Bytes of its description, until it ends.
     pub(super) described: usize,
 }
@@ -145,6 +147,10 @@ impl Index {
 
     pub(super) fn get(&self, id: TaskId) -> Option<&Entry> {
         self.tasks.get(self.ids.get(&id)?)
+    }
+
+    pub(super) fn get_mut(&mut self, id: TaskId) -> Option<&mut Entry> {
+        self.tasks.get_mut(self.ids.get(&id)?)
     }
 
     pub(super) fn record(&self, number: u64) -> Option<&Arc<Record>> {

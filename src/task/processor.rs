@@ -42,6 +42,15 @@ impl Report {
         self.id
     }
 
+    /// What whoever does the work elsewhere shows to say how far it is, see [`Processor::reporting`]. It opens nothing else,
+    /// lasts as long as the task runs, and is kept in memory only. A second one takes the place of the first. `None`:
+    /// the system has no random bytes.
+    pub fn reporter(&self) -> Option<Secret> {
+        let secret = Secret::random()?;
+        self.shared.index.lock().get_mut(self.id)?.reporter = Some(secret.clone());
+        Some(secret)
+    }
+
     /// Says how far it is, 0 to 100. It never goes back.
     pub fn progress(&self, percent: u8, source: Source) {
         let _: Result<(), Unheard> = self.shared.progress(self.id, Progress { percent, source });
@@ -224,6 +233,14 @@ impl Processor {
         }
     }
 
+    /// The task for whoever does its work elsewhere, with the secret that [`Report::reporter`] gave out: there is no such
+    /// task for anybody else.
+    pub fn reporting(&self, id: TaskId, secret: &str) -> Option<Arc<Record>> {
+        let index = self.shared.index.lock();
+        let entry = index.get(id)?;
+        entry.reporter.as_ref().is_some_and(|reporter| reporter.is(secret)).then(|| entry.record.clone())
+    }
+
     /// Takes what somebody else than the job reports of a task that runs: 0 to 100.
     ///
     /// # Errors
@@ -286,7 +303,13 @@ impl Shared {
             let (cancel, cancelled) = watch::channel(None);
             let keys = loaded.keys.remove(&number).unwrap_or_default();
             let described = if job.is_some() { described } else { 0 };
-            self.index.lock().insert(Entry { record: Arc::new(record.clone()), keys, cancel, described });
+            self.index.lock().insert(Entry {
+                record: Arc::new(record.clone()),
+                keys,
+                cancel,
+                reporter: None,
+                described,
+            });
             go_on.extend(job.map(|job| self.runner(record, job, None, cancelled)));
         }
         let orphans: Vec<_> = loaded.results.into_iter().collect();
@@ -375,7 +398,7 @@ impl Shared {
         let keys: Vec<_> = key.into_iter().collect();
         let saved = self.store.submit(&record, &keys, wish.description);
         let (cancel, cancelled) = watch::channel(None);
-        index.insert(Entry { record: Arc::new(record.clone()), keys, cancel, described });
+        index.insert(Entry { record: Arc::new(record.clone()), keys, cancel, reporter: None, described });
         Ok(Begun::Now { runner: Box::new(self.runner(record, job, slot, cancelled)), saved })
     }
 

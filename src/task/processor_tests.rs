@@ -267,12 +267,14 @@ async fn a_job_that_fails_or_panics_fails_its_task_and_nothing_else() {
 #[tokio::test(start_paused = true)]
 async fn progress_is_heard_while_a_task_runs() {
     let processor = processor(Settings::default()).await;
+    let (told, reporter) = oneshot::channel();
     let id = submit(
         &processor,
         Kind::HttpAsync,
         Box::new(|report| {
             Box::pin(async move {
                 report.progress(5, Source::Estimated);
+                told.send(report.reporter().unwrap().reveal()).unwrap();
                 time::sleep(Duration::from_secs(10)).await;
                 report.progress(90, Source::Estimated);
                 Ok(outcome(report.id().to_string()))
@@ -283,6 +285,12 @@ async fn progress_is_heard_while_a_task_runs() {
     time::sleep(Duration::from_secs(1)).await;
     let shown = || processor.get(id).map(|record| (record.life.progress().percent, record.life.progress().source));
     assert_eq!(shown(), Some((5, Source::Estimated)));
+    let reporter = reporter.await.unwrap();
+    for wrong in ["", "0", &"0".repeat(32), &reporter.to_uppercase().replace(char::is_numeric, "A")] {
+        assert!(processor.reporting(id, wrong).is_none(), "{wrong}");
+    }
+    assert!(processor.get_with(id, &reporter, None).is_none(), "it is for reports alone");
+    assert!(processor.reporting(id, &reporter).is_some());
     processor.report(id, 40).unwrap();
     processor.report(id, 30).unwrap();
     assert_eq!(shown(), Some((40, Source::Reported)));

@@ -31,6 +31,7 @@ mod indexes;
 mod invalidation;
 mod keyed;
 mod large;
+mod later;
 mod limits;
 mod live_queries;
 mod load;

@@ -33,6 +33,7 @@ const WORDS = {
   "only-if-cached": "the client wants nothing from the app",
   "unkeyed-field": "a field of the request is not told apart",
   observe: "everything only passes through",
+  async: "the client wants to be answered later",
   "hit-for-miss": "the last answer could not be stored",
   head: "HEAD, and nothing is stored",
 };
