@@ -13,6 +13,7 @@ use super::{
     access::{Digest, Idempotency, Key, Secret, TaskId},
     life::{Actor, Status},
     record::{Kind, Record},
+    tally::Tally,
 };
 
 /// An idempotency key is remembered for so long.
@@ -60,6 +61,8 @@ pub struct Figures {
     pub result_bytes: u64,
     /// Results that were dropped before their time, since there was no room.
     pub results_dropped: u64,
+    /// What has ended since the start.
+    pub ended: Tally,
     /// As many run at a time.
     pub max_concurrent: usize,
     /// As many may wait.
@@ -125,6 +128,7 @@ pub(super) struct Index {
     counts: [u64; 5],
     queued: Sum,
     executed: Sum,
+    tally: Tally,
 }
 
 impl Index {
@@ -204,6 +208,14 @@ impl Index {
         let before = std::mem::replace(&mut entry.record, record.clone());
         self.leave(&before);
         self.enter(&record);
+        if record.life.status().is_final() {
+            self.tally(&record);
+        }
+    }
+
+    /// Counts a task that has just ended.
+    pub(super) fn tally(&mut self, record: &Record) {
+        self.tally.end(record);
     }
 
     /// Shows that a task is further on, if it is.
@@ -330,6 +342,7 @@ impl Index {
             average_executed: self.executed.average(),
             result_bytes: self.result_bytes,
             results_dropped: self.results_dropped,
+            ended: self.tally.clone(),
             max_concurrent: settings.max_concurrent,
             queue_capacity: settings.queue,
             store,

@@ -4,7 +4,8 @@
 //!
 //! - `life`: where a task stands and what can happen to it, as a pure state machine; `record`: what is known of a task.
 //! - `access`: ids, secrets of clients, idempotency keys.
-//! - `index`: every task in memory: lists, counts, what has to go. `store`: the same on disk.
+//! - `index`: every task in memory: lists, counts, what has to go; `tally`: what has ended since the start. `store`: the
+//!   tasks on disk.
 //! - `wish`: what is asked; `processor`: what answers it; `runner`: the way of one task, from the queue to its end.
 //!
 //! # What survives
@@ -44,6 +45,7 @@ mod processor;
 mod record;
 mod runner;
 mod store;
+mod tally;
 mod wish;
 
 #[cfg(test)]
@@ -61,6 +63,7 @@ pub use life::{Actor, Event, Failure, Impossible, Life, Moment, Progress, Reason
 pub use processor::{Processor, Report, Slot};
 pub use record::{AfterRestart, Kept, Kind, Outcome, Record};
 pub use store::Health;
+pub use tally::{Spread, Tally};
 pub use wish::{Accepted, Fetched, Job, NotCancelled, Refused, Revive, Unheard, Wish, Work};
 
 /// How much may be done at a time, and what is kept.

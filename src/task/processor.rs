@@ -299,6 +299,9 @@ impl Shared {
                 }
                 // Nothing that comes is written before it, and without it the next start judges the same.
                 drop(if job.is_some() { self.store.update(&record) } else { self.store.end(&record, None) });
+                if job.is_none() {
+                    self.index.lock().tally(&record);
+                }
             }
             let (cancel, cancelled) = watch::channel(None);
             let keys = loaded.keys.remove(&number).unwrap_or_default();

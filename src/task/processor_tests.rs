@@ -108,6 +108,10 @@ async fn a_task_runs_and_its_result_is_kept_for_an_hour_and_the_rest_for_a_week(
     assert!(processor.get(id).is_none());
     assert!(matches!(processor.result(id).await, Fetched::Unknown));
     assert_eq!(processor.figures().average_executed, None);
+    // What has ended stays counted when it is forgotten.
+    let ended = processor.figures().ended;
+    assert_eq!((ended.ended(Kind::HttpAsync, Status::Completed), ended.executed().count()), (1, 1));
+    assert_eq!((ended.executed().sum(), ended.queued().sum()), (Duration::from_secs(20), Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]

@@ -142,6 +142,7 @@ async fn an_idempotency_key_survives_and_a_job_that_cannot_be_made_again_is_inte
     let second = processor.submit(keyed(), endless()).await.unwrap();
     assert_eq!((second.is_new, second.record.id), (false, first.record.id));
     assert_eq!(second.record.life.failure().unwrap().0, Reason::Interrupted);
+    assert_eq!(processor.figures().ended.failed(Reason::Interrupted), 1);
     processor.stop(Duration::ZERO).await;
     // The secret that came with the second answer is on disk, too.
     let processor = open(settings(&file)).await;
