@@ -14,14 +14,16 @@ use super::{
     openapi::words,
     problem::Problem,
     profile::{Overview, seconds},
+    query::LIMIT_DEFAULT,
     query_stats::{Wanted, view::Queries},
-    tasks::Tasks,
+    tasks::view::Tasks,
     view::CacheStats,
 };
 use crate::{
     advice::{Finding, Severity},
     profile::Window,
     state,
+    task::Filter,
     traffic::UpstreamFailure,
 };
 
@@ -45,6 +47,7 @@ pub(super) struct Dashboard {
     compression: CompressionStats,
     insights: Insights,
     queries: Queries,
+    /// The newest ones.
     tasks: Tasks,
     ledger: Ledger,
 }
@@ -172,7 +175,7 @@ impl Dashboard {
             compression: (&state.compression.stats.snapshot()).into(),
             insights,
             queries: Queries::of(state, &Wanted::default(), now),
-            tasks: Tasks::default(),
+            tasks: Tasks::of(&state.tasks, Filter::default(), None, LIMIT_DEFAULT),
             ledger,
         }
     }

@@ -39,6 +39,11 @@ impl Exposition {
         self.family(format!("{PREFIX}{name}"), help, MetricType::GAUGE, [gauge(labels, value as f64)]);
     }
 
+    /// Numbers that go up and down.
+    pub(super) fn gauges(&mut self, name: &str, help: &str, series: impl IntoIterator<Item = Metric>) {
+        self.family(format!("{PREFIX}{name}"), help, MetricType::GAUGE, series);
+    }
+
     /// Numbers from 0 to 1 that go up and down.
     pub(super) fn ratios(&mut self, name: &str, help: &str, series: impl IntoIterator<Item = Metric>) {
         self.family(format!("{PREFIX}{name}"), help, MetricType::GAUGE, series);
@@ -83,6 +88,11 @@ impl Exposition {
     pub(super) fn openmetrics(&self) -> String {
         openmetrics::encode(&self.0)
     }
+}
+
+/// One series of a family of gauges.
+pub(super) fn now(labels: &[(&str, &str)], value: u64) -> Metric {
+    gauge(labels, value as f64)
 }
 
 /// One series of a family of ratios.

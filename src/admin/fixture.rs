@@ -34,7 +34,7 @@ use crate::{
     profile::{self, Asked, CacheUse, Ending, Path, Profiler, Sample},
     query,
     state::{Draining, Reloads, State},
-    task::Processor,
+    task::{self, Processor, Status, TaskId},
     traffic::{Ratelimited, Traffic},
 };
 
@@ -144,6 +144,76 @@ pub(super) fn advised_state() -> Arc<State> {
         state.profiler.record(Sample { method: "POST", status, ..Sample::of("/orders", milli(9)) });
     }
     state
+}
+
+/// A state with three tasks, whose ids are in [`TASKS`]: a job that has completed, a client's request that has failed, and
+/// one that runs.
+pub(super) async fn working_state() -> Arc<State> {
+    let state = used_state();
+    let [job, failed, running] = TASKS;
+    let result = outcome(r#"{"urls":2,"stored":2,"failed":0}"#);
+    begun(&state, task::Wish { name: "cache_warmup of 2 URLs".into(), ..wish(job, task::Kind::CacheWarmup) }, {
+        Box::new(|_| Box::pin(async { Ok(result) }))
+    })
+    .await;
+    let metadata = vec![("request_id".into(), "8f14e45f".into())];
+    begun(&state, task::Wish { metadata, ..wish(failed, task::Kind::HttpAsync) }, {
+        let failure = task::Failure::new(task::Reason::UpstreamStatus, "the app answered 502");
+        Box::new(|_| Box::pin(async { Err(failure) }))
+    })
+    .await;
+    begun(&state, wish(running, task::Kind::HttpAsync), {
+        Box::new(|report| {
+            report.progress(40, task::Source::Reported);
+            Box::pin(std::future::pending())
+        })
+    })
+    .await;
+    for (id, status) in [(job, Status::Completed), (failed, Status::Failed), (running, Status::Running)] {
+        stands(&state, id, status).await;
+    }
+    state
+}
+
+/// The ids of the tasks of [`working_state`].
+pub(super) const TASKS: [&str; 3] = [
+    "task_4a1e6f0c2b9d4e7f8a3c5d6e7f8091a2",
+    "task_9c5d2e8b7a614f3cb0d1e2f3a4b5c6d7",
+    "task_0b7f3d52c1e84a9690d4e8f1a2b3c4d5",
+];
+
+/// A wish for a task of this id.
+pub(super) fn wish(id: &str, kind: task::Kind) -> task::Wish {
+    task::Wish {
+        id: TaskId::parse(id).unwrap(),
+        kind,
+        name: "POST /reports".into(),
+        metadata: vec![],
+        by: if kind.is_operator() { task::Actor::Admin } else { task::Actor::Client },
+        timeout: None,
+        after_restart: task::AfterRestart::Repeat,
+        description: Bytes::new(),
+        authorization: None,
+        idempotency: None,
+    }
+}
+
+/// What a job comes to.
+pub(super) fn outcome(body: &'static str) -> task::Outcome {
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
+    task::Outcome { status: StatusCode::OK, headers, body: body.into() }
+}
+
+pub(super) async fn begun(state: &State, wish: task::Wish, job: task::Job) -> task::Accepted {
+    state.tasks.submit(wish, job).await.unwrap()
+}
+
+/// Waits until a task stands there.
+pub(super) async fn stands(state: &State, id: &str, status: Status) {
+    let id = TaskId::parse(id).unwrap();
+    while state.tasks.get(id).unwrap().life.status() != status {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// A guard that has counted nobody and asks for no token.

@@ -17,10 +17,11 @@
 //! | `keyed_cache_*` | 35 |
 //! | `compression_*` | 85 |
 //! | `query_*` | 30 |
+//! | `task_*`, `tasks*` | 85 |
 //! | `config_*`, `build_info` | 20 |
 //! | `ratelimited_total` | 30 |
 //! | `process_*` | 25 |
-//! | all of these | 475 |
+//! | all of these | 560 |
 //! | `requests` | some 40 for each of `profile.metrics_endpoints`, and 170 for the rest of them |
 //!
 //! `upstream_errors_total` has connections that could not be made among its reasons (`resolve`, `connect`,
@@ -30,6 +31,7 @@ mod compression;
 mod format;
 mod process;
 mod requests;
+mod tasks;
 
 use axum::{
     body::Bytes,
@@ -118,6 +120,7 @@ fn others(exposition: &mut Exposition, state: &state::State) {
     keyed(exposition, &state.keyed.snapshot());
     compression::families(exposition, &state.compression.stats.snapshot());
     queries(exposition, &state.queries);
+    tasks::families(exposition, &state.tasks.figures());
     reloads(exposition, &state.reloads);
     ratelimited(exposition, &state.ratelimited);
     let build = [
@@ -389,6 +392,7 @@ mod tests {
     use crate::{
         admin::fixture::{Exchange, empty_state, used_state},
         profile::Sample,
+        task,
         traffic::{REFUSED_STATUSES, UpstreamFailure},
     };
 
@@ -489,6 +493,18 @@ mod tests {
             expected.push(format!("query_explained_total{{verdict=\"{verdict}\"}}"));
         }
         expected.push("query_explain_failures_total".into());
+        expected.extend(["pending", "running"].map(|status| format!("tasks{{status=\"{status}\"}}")));
+        for kind in task::Kind::ALL.map(task::Kind::word) {
+            let ended = |status| format!("tasks_finished_total{{kind=\"{kind}\",status=\"{status}\"}}");
+            expected.extend(["completed", "failed", "cancelled"].map(ended));
+        }
+        expected.extend(task::Reason::ALL.map(|why| format!("tasks_failed_total{{reason=\"{}\"}}", why.word())));
+        for family in ["task_queue_seconds", "task_execution_seconds"] {
+            let bounds = "0.1 0.25 0.5 1 2.5 5 10 30 60 120 300 600 1800 3600 +Inf".split(' ');
+            expected.extend(bounds.map(|bound| format!("{family}_bucket{{le=\"{bound}\"}}")));
+            expected.extend(["sum", "count"].map(|suffix| format!("{family}_{suffix}")));
+        }
+        expected.extend(["task_result_bytes", "task_results_dropped_total"].map(String::from));
         for policy in crate::admin::policies() {
             expected.push(format!("ratelimited_total{{policy=\"{policy}\"}}"));
         }
@@ -498,9 +514,10 @@ mod tests {
         assert_eq!(value(&text, "pacecar_cache_capacity_bytes"), f64::from(256 << 20));
         assert_eq!(value(&text, "pacecar_keyed_cache_capacity_bytes"), f64::from(32 << 20));
         assert_eq!(value(&text, "pacecar_config_last_reload_successful"), 1.0);
+        assert_eq!(value(&text, "pacecar_tasks_store_up"), 1.0);
         let of_others = |name: &str| name.starts_with("pacecar_compression_") || name.starts_with("process_");
         let named = series(&text).into_iter().filter(|(name, _)| !of_others(name)).count();
-        assert_eq!(named, expected.len() + 4, "a series that no line above names:\n{text}");
+        assert_eq!(named, expected.len() + 5, "a series that no line above names:\n{text}");
     }
 
     #[test]
@@ -515,12 +532,13 @@ mod tests {
     }
 
     /// The table of the module's documentation: prefixes of names, and the lines that their families may have.
-    const MOST: [(&[&str], usize); 8] = [
+    const MOST: [(&[&str], usize); 9] = [
         (&["connections", "http_", "upstream_", "front_door_", "access_log_", "panics"], 100),
         (&["cache_"], 120),
         (&["keyed_cache_"], 35),
         (&["compression_"], 85),
         (&["query_"], 30),
+        (&["task_", "tasks"], 85),
         (&["config_", "build_"], 20),
         (&["ratelimited"], 30),
         (&["process_"], 25),
@@ -557,7 +575,7 @@ mod tests {
         for ((prefixes, most), count) in MOST.iter().zip(counts) {
             assert!(count <= *most, "{count} lines of {prefixes:?}, at most {most} by the table");
         }
-        assert!(MOST.iter().map(|(_, most)| most).sum::<usize>() <= 450);
+        assert!(MOST.iter().map(|(_, most)| most).sum::<usize>() <= 535);
     }
 
     /// Names as a hostile client would like endpoints to have.

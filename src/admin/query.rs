@@ -14,6 +14,8 @@ use crate::{
 pub(super) const LIMIT_DEFAULT: usize = 10;
 const LIMIT_MAX: usize = 100;
 const OFFSET_MAX: usize = 1_000_000;
+/// The largest whole number that JSON carries everywhere (RFC 8259 §6).
+pub(super) const BEFORE_MAX: u64 = (1 << 53) - 1;
 const TTL_DEFAULT: Duration = Duration::from_secs(300);
 const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=MAX_TTL;
 /// More tags than these, or longer ones, would say more than the value.
@@ -74,6 +76,27 @@ impl Parameters {
             Ok(offset) if (0..=OFFSET_MAX).contains(&offset) => Ok(offset),
             _ => Err(format!("offset = {given:?}: expected a whole number from 0 to {OFFSET_MAX}")),
         }
+    }
+
+    /// Which row of a list comes before those that are wanted: what `next` of the rows before them was.
+    pub(super) fn before(&self) -> Result<Option<u64>, String> {
+        let Some(given) = self.value("before") else { return Ok(None) };
+        match given.parse() {
+            Ok(before) if before <= BEFORE_MAX => Ok(Some(before)),
+            _ => Err(format!("before = {given:?}: expected a whole number, as next says it")),
+        }
+    }
+
+    /// A parameter that is one of these words.
+    pub(super) fn word<T, const N: usize>(
+        &self,
+        name: &str,
+        words: [&str; N],
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, String> {
+        let Some(given) = self.value(name) else { return Ok(None) };
+        let parsed = parse(given).ok_or_else(|| format!("{name} = {given:?}: expected one of {}", words.join(", ")));
+        parsed.map(Some)
     }
 
     /// What rows are ordered by.

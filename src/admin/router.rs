@@ -190,7 +190,14 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         methods: &[Method::DELETE],
         access: Access::Operator,
         limit: limited("task-cancel", 20),
-        handler: || delete(tasks::one),
+        handler: || delete(tasks::cancel),
+    },
+    Endpoint {
+        path: "/performance/tasks/{id}/result",
+        methods: &[Method::GET],
+        access: Access::Operator,
+        limit: limited("task-result", 100),
+        handler: || get(tasks::result),
     },
     Endpoint {
         path: "/performance/markers",

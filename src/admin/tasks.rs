@@ -1,165 +1,192 @@
-//! Work in the background: `/performance/tasks`. There is no kind of task yet: lists are empty, and none can be begun.
+//! Work in the background: `/performance/tasks`. What is known of each task is shown here, jobs of the operator are begun,
+//! and tasks of both kinds are cancelled. What a client's task came to is the client's, and is not shown.
+//!
+//! - `view`: what tasks look like as JSON.
+
+pub(super) mod view;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use axum::{
     Extension, Json,
-    extract::Request,
-    http::{StatusCode, Uri},
+    extract::{Path, Request, State, rejection::PathRejection},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, StatusCode, Uri,
+        header::{CONTENT_TYPE, LOCATION},
+    },
+    response::{IntoResponse, Response},
 };
-use serde::Serialize;
-use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
+use self::view::{Cancelled, Detail, Tasks};
 use super::{
-    api::{bad_request, parameters},
+    api::{Shared, apart, bad_request, parameters},
     body::Intake,
-    openapi::words,
     problem::Problem,
-    query::{LIMIT_DEFAULT, Parameters},
+};
+use crate::{
+    job::{Jobs, NotBegun},
+    state,
+    task::{Accepted, Actor, Fetched, Filter, Kind, NotCancelled, Outcome, Record, Refused, Status, TaskId},
 };
 
-/// What a task can be.
-pub(super) const STATUSES: [&str; 5] = ["pending", "running", "completed", "failed", "cancelled"];
 /// Bytes of a wish for a task.
 const MOST_BYTES: u64 = 64 << 10;
-/// Characters of the name of a kind.
-const MOST_OF_KIND: usize = 64;
-
-/// Tasks, the newest first.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Tasks {
-    #[schema(schema_with = words::nothing_yet)]
-    tasks: [(); 0],
-    /// How many there are altogether, of the status that was asked for.
-    total: u64,
-    /// As many are shown at most.
-    #[schema(minimum = 1, maximum = 100)]
-    limit: usize,
-    /// As many are left out before them.
-    offset: usize,
-}
-
-impl Default for Tasks {
-    fn default() -> Self {
-        Self { tasks: [], total: 0, limit: LIMIT_DEFAULT, offset: 0 }
-    }
-}
+/// Characters of an idempotency key.
+pub(super) const MOST_OF_KEY: usize = 255;
+/// By which a client tells its request when it sends it again (draft-ietf-httpapi-idempotency-key-header).
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// When it may be worth it to try again, in seconds: where others have to end first, or the next start is near.
+const SOON: u32 = 5;
+/// The same where somebody has to see to it.
+const LATER: u32 = 60;
 
 /// The tasks that there are.
-pub(super) async fn list(uri: Uri) -> Result<Json<Tasks>, Problem> {
-    let read = |parameters: Parameters| {
-        if let Some(given) = parameters.value("status").filter(|given| !STATUSES.contains(given)) {
-            return Err(format!("status = {given:?}: expected one of {}", STATUSES.join(", ")));
-        }
-        Ok(Tasks { limit: parameters.limit()?, offset: parameters.offset()?, ..Tasks::default() })
+pub(super) async fn list(State(state): Shared, uri: Uri) -> Result<Json<Tasks>, Problem> {
+    let parameters = parameters(&uri, &["status", "kind", "limit", "before"])?;
+    let read = || {
+        let status = parameters.word("status", Status::ALL.map(Status::word), Status::parse)?;
+        let kind = parameters.word("kind", Kind::ALL.map(Kind::word), Kind::parse)?;
+        Ok((Filter { status, kind }, parameters.before()?, parameters.limit()?))
     };
-    read(parameters(&uri, &["status", "limit", "offset"])?).map(Json).map_err(|detail| bad_request(&uri, detail))
+    let (filter, before, limit) = read().map_err(|detail| bad_request(&uri, detail))?;
+    Ok(Json(apart(move || Tasks::of(&state.tasks, filter, before, limit)).await))
 }
 
-/// One task, whether it is asked for or to be cancelled.
-pub(super) async fn one(uri: Uri) -> Result<StatusCode, Problem> {
+type Name = Result<Path<String>, PathRejection>;
+
+/// One task.
+pub(super) async fn one(State(state): Shared, name: Name, uri: Uri) -> Result<Json<Detail>, Problem> {
     parameters(&uri, &[])?;
-    Err(Problem::new(StatusCode::NOT_FOUND, &uri, "there is no task with this id"))
+    Ok(Json(Detail::of(&*known(&state, name, &uri)?)))
 }
 
-/// A task that is to be begun.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "it is read as a JSON object, of which the kind says what else is in it")]
-pub(super) struct NewTask {
-    /// What kind of task. This version has none.
-    #[schema(pattern = "^[a-z_]{1,64}$")]
-    kind: String,
+/// What a job of the operator came to.
+pub(super) async fn result(State(state): Shared, name: Name, uri: Uri) -> Result<Response, Problem> {
+    parameters(&uri, &[])?;
+    let record = known(&state, name, &uri)?;
+    let problem = |status, detail: &str| Err(Problem::new(status, &uri, detail));
+    if !record.kind.is_operator() {
+        let detail = "the answer to a client's request is the client's: expected its address, with the secret in it";
+        return problem(StatusCode::FORBIDDEN, detail);
+    }
+    match state.tasks.result(record.id).await {
+        Fetched::Found(outcome) => Ok(told(outcome)),
+        Fetched::None(record) => problem(StatusCode::CONFLICT, &no_result(&record)),
+        Fetched::Gone => problem(StatusCode::GONE, "the result of the task is not kept any more"),
+        Fetched::Unknown => Err(unknown(&uri)),
+    }
 }
 
-/// Begins a task.
-pub(super) async fn begin(Extension(intake): Extension<Arc<Intake>>, request: Request) -> Result<StatusCode, Problem> {
+/// Begins a job of the operator.
+pub(super) async fn begin(
+    Extension(intake): Extension<Arc<Intake>>,
+    Extension(jobs): Extension<Arc<Jobs>>,
+    request: Request,
+) -> Result<Response, Problem> {
     let uri = request.uri().clone();
     parameters(&uri, &[])?;
+    let key = idempotency_key(request.headers()).map_err(|detail| bad_request(&uri, detail))?;
     let body = intake.receive(request.into_body(), MOST_BYTES).await.map_err(|why| why.problem(&uri, "64 KiB"))?;
-    let kind = kind(&body).map_err(|detail| bad_request(&uri, detail))?;
-    let detail = format!("kind = {kind:?}: no kind of task is available in this version");
-    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, &uri, detail))
-}
-
-fn kind(body: &[u8]) -> Result<String, String> {
-    let object: Map<String, Value> =
-        serde_json::from_slice(body).map_err(|error| format!("{error}: expected a JSON object with kind"))?;
-    match object.get("kind") {
-        Some(Value::String(kind)) if is_kind(kind) => Ok(kind.clone()),
-        Some(other) => Err(format!("kind = {other}: expected a word of 1 to {MOST_OF_KIND} of a to z and _")),
-        None => Err("expected a JSON object with kind".into()),
+    match jobs.begin(&body, key.as_deref(), Actor::Admin).await {
+        Ok(accepted) => Ok(begun(&accepted)),
+        Err(why) => Err(not_begun(why, &uri)),
     }
 }
 
-fn is_kind(text: &str) -> bool {
-    (1..=MOST_OF_KIND).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'))
+/// Cancels a task.
+pub(super) async fn cancel(State(state): Shared, name: Name, uri: Uri) -> Result<Json<Cancelled>, Problem> {
+    parameters(&uri, &[])?;
+    let record = known(&state, name, &uri)?;
+    let problem = |status, detail: &str| Problem::new(status, &uri, detail);
+    match state.tasks.cancel(record.id, Actor::Admin).await {
+        Ok(record) => Ok(Json(Cancelled::of(&record))),
+        Err(NotCancelled::Unknown) => Err(unknown(&uri)),
+        Err(NotCancelled::Ended(status)) => {
+            let detail = format!("the task is {}: expected one that is pending or running", status.word());
+            Err(problem(StatusCode::CONFLICT, &detail))
+        }
+        Err(NotCancelled::Left) => {
+            let detail = "Pacecar is stopping, or tasks are off: the next start goes on with the task as it is";
+            Err(problem(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(SOON))
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::admin::fixture::{Answer, Exchange, empty_state};
+/// The task of this name.
+fn known(state: &state::State, name: Name, uri: &Uri) -> Result<Arc<Record>, Problem> {
+    // A name that is no text is none of a task, either.
+    let id = name.ok().and_then(|Path(name)| TaskId::parse(&name));
+    id.and_then(|id| state.tasks.get(id)).ok_or_else(|| unknown(uri))
+}
 
-    const PATH: &str = "/performance/tasks";
+fn unknown(uri: &Uri) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, uri, "there is no task with this id")
+}
 
-    #[tokio::test]
-    async fn the_list_is_empty_and_says_what_was_asked_for() {
-        for (query, limit, offset) in [("", 10, 0), ("?status=running&limit=100&offset=7", 100, 7)] {
-            let answer = Exchange::get(&format!("{PATH}{query}")).with(&empty_state()).await;
-            answer.assert_json(&format!(r#"{{"tasks":[],"total":0,"limit":{limit},"offset":{offset}}}"#));
+/// As the job made it: its status, type and body. Of its other fields none is known here.
+fn told(outcome: Outcome) -> Response {
+    let mut response = (outcome.status, outcome.body).into_response();
+    response.headers_mut().remove(CONTENT_TYPE);
+    response.headers_mut().extend(outcome.headers.get(CONTENT_TYPE).map(|value| (CONTENT_TYPE, value.clone())));
+    response
+}
+
+/// Why a task has no result.
+fn no_result(record: &Record) -> String {
+    let status = record.life.status().word();
+    match record.life.failure() {
+        Some((reason, detail)) => format!("the task has failed ({}): {detail}", reason.word()),
+        None => format!("the task is {status}: expected one that is completed"),
+    }
+}
+
+fn begun(accepted: &Accepted) -> Response {
+    let status = if accepted.is_new { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let location = HeaderValue::try_from(format!("/performance/tasks/{}", accepted.record.id)).ok();
+    let mut response = (status, Json(Detail::of(&accepted.record))).into_response();
+    response.headers_mut().extend(location.map(|location| (LOCATION, location)));
+    response
+}
+
+fn not_begun(why: NotBegun, uri: &Uri) -> Problem {
+    let problem = |status, detail: String| Problem::new(status, uri, detail);
+    let unavailable = |detail: String| problem(StatusCode::SERVICE_UNAVAILABLE, detail);
+    match why {
+        NotBegun::Invalid(detail) => bad_request(uri, detail),
+        NotBegun::Unavailable(detail) => unavailable(detail),
+        NotBegun::Refused(Refused::Off { why }) => unavailable(format!("tasks are off: {why}")).retry_after(LATER),
+        NotBegun::Refused(Refused::Stopping) => unavailable("Pacecar is stopping".into()).retry_after(SOON),
+        NotBegun::Refused(Refused::Full) => {
+            unavailable("as many tasks wait as may: expected some of them to end first".into()).retry_after(SOON)
+        }
+        NotBegun::Refused(Refused::OtherRequest { id }) => problem(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("this Idempotency-Key came with another request, which began {id}: expected a key of its own"),
+        ),
+        NotBegun::Refused(Refused::TooLarge { what, given, most }) => {
+            problem(StatusCode::PAYLOAD_TOO_LARGE, format!("{given} {what}: expected at most {most}"))
+        }
+        NotBegun::Refused(Refused::Timeout { given }) => {
+            bad_request(uri, format!("a timeout of {} s: expected 1 to 3600 s", given.as_secs_f64()))
         }
     }
+}
 
-    #[tokio::test]
-    async fn what_is_wrong_with_a_list_is_named() {
-        for (query, detail) in [
-            ("status=done", "status = \"done\": expected one of pending, running, completed, failed, cancelled"),
-            ("limit=101", "limit = \"101\": expected a whole number from 1 to 100"),
-            ("offset=-1", "offset = \"-1\": expected a whole number from 0 to 1000000"),
-            ("offset=1000001", "offset = \"1000001\": expected a whole number from 0 to 1000000"),
-            ("kind=a", "unknown parameter \"kind\": expected status, limit, offset"),
-        ] {
-            let answer = Exchange::get(&format!("{PATH}?{query}")).with(&empty_state()).await;
-            answer.assert_problem(StatusCode::BAD_REQUEST, "Bad Request", detail, PATH);
-        }
+/// Any text is a key; what it is made of is the client's affair.
+fn idempotency_key(fields: &HeaderMap) -> Result<Option<String>, String> {
+    let mut given = fields.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = given.next() else { return Ok(None) };
+    if given.next().is_some() {
+        return Err("Idempotency-Key is given twice: expected once".into());
     }
-
-    #[tokio::test]
-    async fn no_task_is_there_whatever_its_id() {
-        for (method, id) in [("GET", "7"), ("DELETE", "7"), ("GET", "%ff%00")] {
-            let path = format!("{PATH}/{id}");
-            let answer = Exchange::of(method, &path).with(&empty_state()).await;
-            answer.assert_problem(StatusCode::NOT_FOUND, "Not Found", "there is no task with this id", &path);
+    let shown = |byte: &u8| matches!(byte, b' '..=b'~');
+    match key.to_str() {
+        Ok(text) if (1..=MOST_OF_KEY).contains(&text.len()) && text.as_bytes().iter().all(shown) => {
+            Ok(Some(text.to_owned()))
         }
-    }
-
-    async fn posted(body: String) -> Answer {
-        Exchange::of("POST", PATH).field("content-type", "application/json").body(body).with(&empty_state()).await
-    }
-
-    #[tokio::test]
-    async fn no_kind_of_task_is_available() {
-        let long = format!(r#"{{"kind":"{}"}}"#, "x".repeat(65));
-        let of_65 = format!("kind = \"{}\": expected a word of 1 to 64 of a to z and _", "x".repeat(65));
-        for (body, status, detail) in [
-            (
-                r#"{"kind":"cache_warmup","urls":[]}"#,
-                503,
-                "kind = \"cache_warmup\": no kind of task is available in this version",
-            ),
-            ("{}", 400, "expected a JSON object with kind"),
-            (r#"{"kind":7}"#, 400, "kind = 7: expected a word of 1 to 64 of a to z and _"),
-            (r#"{"kind":"Warm up"}"#, 400, "kind = \"Warm up\": expected a word of 1 to 64 of a to z and _"),
-            (r#"{"kind":""}"#, 400, "kind = \"\": expected a word of 1 to 64 of a to z and _"),
-            (&long, 400, &of_65),
-            ("", 400, "EOF while parsing a value at line 1 column 0: expected a JSON object with kind"),
-        ] {
-            let answer = posted(body.to_owned()).await;
-            let status = StatusCode::from_u16(status).unwrap();
-            answer.assert_problem(status, status.canonical_reason().unwrap(), detail, PATH);
-        }
-        let answer = posted(" ".repeat((64 << 10) + 1)).await;
-        answer.assert_problem(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large", "expected at most 64 KiB", PATH);
+        _ => Err(format!("Idempotency-Key: expected 1 to {MOST_OF_KEY} printable characters of ASCII")),
     }
 }

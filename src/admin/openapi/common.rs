@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use super::told::text;
 
 /// The name of a problem, its status, what it is for, and an example of its detail.
-pub(super) const PROBLEMS: [(&str, u16, &str, &str); 15] = [
+pub(super) const PROBLEMS: [(&str, u16, &str, &str); 17] = [
     (
         "BadRequest",
         400,
@@ -26,7 +26,7 @@ pub(super) const PROBLEMS: [(&str, u16, &str, &str); 15] = [
     (
         "Forbidden",
         403,
-        "A page of another site has a browser send this.",
+        "A page of another site has a browser send this, or what is asked for is a client's.",
         "Origin \"https://evil.example\": expected a write from outside a browser, or from a page of this address",
     ),
     ("NotFound", 404, "There is nothing at this address.", "there is nothing at this address"),
@@ -43,6 +43,7 @@ pub(super) const PROBLEMS: [(&str, u16, &str, &str); 15] = [
         "What is there stands against it.",
         "\"errors:POST /orders\" is muted by the configuration: expected \"errors\" to be taken out of advice.mute",
     ),
+    ("Gone", 410, "It was there, and is not kept any more.", "the result of the task is not kept any more"),
     (
         "PreconditionFailed",
         412,
@@ -61,6 +62,12 @@ pub(super) const PROBLEMS: [(&str, u16, &str, &str); 15] = [
         421,
         "Host is neither an IP address nor localhost nor a name of the configuration.",
         "Host \"evil.example\": expected an IP address, localhost or a name in admin.hosts",
+    ),
+    (
+        "UnprocessableContent",
+        422,
+        "The idempotency key came with another request before.",
+        "this Idempotency-Key came with another request, which began task_4a1e6f0c2b9d4e7f8a3c5d6e7f8091a2: expected a key of its own",
     ),
     (
         "TooManyRequests",
@@ -140,6 +147,7 @@ pub(super) fn headers() -> BTreeMap<String, RefOr<Header>> {
         ("Allow", text(), "The methods of this path (RFC 9110 §10.2.1).", json!("GET,HEAD")),
         ("Cache-Status", text(), "What the cache did (RFC 9211).", json!("pacecar; hit; ttl=283")),
         ("ETag", text(), "Of the value as it is now (RFC 9110 §8.8.3).", json!("\"abc-1\"")),
+        ("Location", text(), "Where the task is (RFC 9110 §10.2.2).", json!("/performance/tasks/task_4a1e6f0c2b9d4e7f8a3c5d6e7f8091a2")),
         (
             "RateLimit",
             text(),

@@ -3,7 +3,8 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 use utoipa::openapi::{
-    ArrayBuilder, ObjectBuilder, OneOfBuilder, RefOr, Required, Schema, SchemaFormat, Type, path::ParameterBuilder,
+    ArrayBuilder, ObjectBuilder, OneOfBuilder, RefOr, Required, Schema, SchemaFormat, Type,
+    path::{ParameterBuilder, ParameterIn},
 };
 
 use super::{
@@ -19,12 +20,19 @@ use crate::admin::{
     markers::{MarkerView, Markers, NewMarker},
     mute::{MutedView, Wish},
     profile::{By, Overview, Slowest},
+    query::BEFORE_MAX,
     query_stats::{Received, Record, SEVERITIES, view::Queries},
     series::Series,
-    tasks::{NewTask, STATUSES, Tasks},
+    tasks::{
+        MOST_OF_KEY,
+        view::{Cancelled, Detail, Tasks},
+    },
     view::{CacheStats, Cleared, Purged},
 };
-use crate::profile::Window;
+use crate::{
+    profile::Window,
+    task::{Kind, Status},
+};
 
 fn get(path: &'static str, id: &'static str, summary: &'static str) -> Told {
     Told::new(Method::GET, path, id, summary)
@@ -43,7 +51,8 @@ pub(super) fn all() -> Vec<Told> {
     all.extend(cache());
     all.extend(entries());
     all.extend(figures());
-    all.extend(queries_and_tasks());
+    all.extend(queries());
+    all.extend(tasks());
     all.extend(overview());
     all
 }
@@ -304,10 +313,9 @@ fn window() -> ParameterBuilder {
     query("window", "How far back the figures go.", names, "1h")
 }
 
-fn queries_and_tasks() -> Vec<Told> {
+fn queries() -> Vec<Told> {
     let record = schema_of::<Record>();
     let records = ArrayBuilder::new().items(record.clone()).max_items(Some(1000));
-    let id = || in_path("id", "The id of the task.", text().min_length(Some(1)).max_length(Some(64)), "7");
     vec![
         get(
             "/performance/query/optimization",
@@ -343,22 +351,124 @@ fn queries_and_tasks() -> Vec<Told> {
         .with_request::<Record>()
         .json::<Received>(202, "They are right.", example!("query_record"))
         .problems(&[408, 413, 503]),
-        get("/performance/tasks", "tasks", "Work in the background, the newest first.")
-            .takes(query("status", "Only tasks that are this.", word(STATUSES), "running"))
-            .takes(query("limit", "So many at most.", number(1, 100, 10), 10))
-            .takes(query("offset", "So many are left out before them.", number(0, 1_000_000, 0), 0))
-            .json::<Tasks>(200, "The tasks.", example!("tasks")),
-        post("/performance/tasks", "beginTask", "Begins a task.")
-            .takes_json("The task; at most 64 KiB.", Required::True, schema_of::<NewTask>(), example!("tasks.request"))
-            .with_request::<NewTask>()
-            .problems(&[408, 413, 503]),
-        get("/performance/tasks/{id}", "task", "One task.").takes(id()).problems(&[404]),
-        delete("/performance/tasks/{id}", "cancelTask", "Cancels a task.").takes(id()).problems(&[404]),
     ]
 }
 
 /// Durations from 1 m to 1 d; not all of them.
 const WINDOW: &str = "^1d$|^([1-9]|1[0-9]|2[0-4])h$|^[1-9][0-9]{0,2}m$|^[1-9][0-9]{2,3}s$";
+
+/// The task of the examples that has completed, a job.
+const COMPLETED: &str = "task_4a1e6f0c2b9d4e7f8a3c5d6e7f8091a2";
+/// The one that runs, a client's request.
+const RUNNING: &str = "task_0b7f3d52c1e84a9690d4e8f1a2b3c4d5";
+
+fn tasks() -> Vec<Told> {
+    let id = |example| {
+        let id = text().pattern(Some("^task_[0-9a-f]{32}$"));
+        in_path("id", "The id of the task.", id, example)
+    };
+    let before = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(BEFORE_MAX as f64));
+    let one = "/performance/tasks/{id}";
+    vec![
+        get("/performance/tasks", "tasks", "Work in the background, the newest first.")
+            .takes(query("status", "Only tasks that stand there.", word(Status::ALL.map(Status::word)), "completed"))
+            .takes(query("kind", "Only tasks that do this.", word(Kind::ALL.map(Kind::word)), "cache_warmup"))
+            .takes(query("limit", "So many at most.", number(1, 100, 10), 10))
+            .takes(query("before", "Those after the ones whose `next` this was.", before, 100))
+            .json::<Tasks>(200, "The tasks.", example!("tasks")),
+        post("/performance/tasks", "beginTask", "Begins a job of the operator.")
+            .takes(
+                ParameterBuilder::new()
+                    .name("Idempotency-Key")
+                    .parameter_in(ParameterIn::Header)
+                    .required(Required::False)
+                    .description(Some("The same key with the same job is the same task, for 24 hours."))
+                    .schema(Some(text().pattern(Some(format!("^[!-~]([ -~]{{0,{}}}[!-~])?$", MOST_OF_KEY - 2)))))
+                    .example(Some("warm-up-of-today".into())),
+            )
+            .takes_json("The job; at most 64 KiB.", Required::True, job(), example!("tasks.request"))
+            .json::<Detail>(200, "The task that this key has begun before.", example!("task"))
+            .with_fields(&["Location"])
+            .json::<Detail>(202, "The task.", example!("task"))
+            .with_fields(&["Location"])
+            .problems(&[408, 413, 422, 503]),
+        get(one, "task", "One task with its way.")
+            .takes(id(COMPLETED))
+            .json::<Detail>(200, "The task.", example!("task"))
+            .problems(&[404]),
+        delete(one, "cancelTask", "Cancels a task that has not ended.")
+            .takes(id(RUNNING))
+            .json::<Cancelled>(200, "The task, which is cancelled.", example!("task_cancelled"))
+            .problems(&[404, 409, 503]),
+        get("/performance/tasks/{id}/result", "taskResult", "What a job of the operator came to.")
+            .takes(id(COMPLETED))
+            .content(
+                200,
+                "The result; its kind says what is in it.",
+                "application/json",
+                ObjectBuilder::new().schema_type(Type::Object),
+                example!("task_result"),
+            )
+            .problems(&[403, 404, 409, 410]),
+    ]
+}
+
+/// One of the four kinds, each with what it takes.
+fn job() -> OneOfBuilder {
+    let of = |kind: Kind| {
+        let job = closed().property("kind", word([kind.word()])).required("kind");
+        job.property("timeout_s", number(1, 3600, 300).description(Some("It may run for so many seconds.")))
+    };
+    let strings = |most| ArrayBuilder::new().items(text()).min_items(Some(1)).max_items(Some(most));
+    let variant = || closed().property("accept-encoding", text()).property("accept-language", text());
+    let warmup = || {
+        of(Kind::CacheWarmup)
+            .property("concurrency", number(1, 10, 2))
+            .property("rate", number(1, 100, 10).description(Some("URLs a second.")))
+            .property("max_urls", number(1, 5000, 5000))
+            .property("variants", ArrayBuilder::new().items(variant()).min_items(Some(1)))
+    };
+    let source = || word(["proxy", "app"]).description(Some("`app` goes past the cache."));
+    let side = || {
+        let url = text().description(Some("A URL of a host of one's own, or a path."));
+        closed().property("url", url).required("url").property("from", source())
+    };
+    OneOfBuilder::new()
+        .item(
+            warmup().property("urls", strings(5000)).required("urls").description(Some("Fetches URLs into the cache.")),
+        )
+        .item(
+            warmup()
+                .property("sitemap", text())
+                .required("sitemap")
+                .description(Some("Fetches what a sitemap names into the cache.")),
+        )
+        .item(
+            of(Kind::CachePurge)
+                .property("pattern", text().min_length(Some(1)))
+                .required("pattern")
+                .property("host", text())
+                .property("mode", words::mode())
+                .property("dry_run", ObjectBuilder::new().schema_type(Type::Boolean))
+                .description(Some("Purges what matches a pattern, however much that is.")),
+        )
+        .item(
+            of(Kind::QueryExplain)
+                .property("query_id", text())
+                .required("query_id")
+                .description(Some("Asks PostgreSQL how it would execute a query.")),
+        )
+        .item(
+            of(Kind::Compare)
+                .property("a", side())
+                .required("a")
+                .property("b", side())
+                .required("b")
+                .property("requests", number(10, 1000, 100).description(Some("Of each.")))
+                .property("concurrency", number(1, 10, 1))
+                .description(Some("Asks for two pages in turn, and says which is faster.")),
+        )
+}
 
 fn overview() -> Vec<Told> {
     let event = "event: figures\nid: 1\nretry: 2000\ndata: ";

@@ -5,8 +5,8 @@
 use utoipa::{
     PartialSchema,
     openapi::{
-        Array, Object, ObjectBuilder, Ref, Schema, Type,
-        schema::{AdditionalProperties, ArrayBuilder, SchemaType},
+        Object, ObjectBuilder, Ref, Schema, Type,
+        schema::{AdditionalProperties, SchemaType},
     },
 };
 
@@ -16,10 +16,13 @@ use crate::{
     compress,
     header::coding::Coding,
     profile::{METHODS, Verdict, Window},
-    query,
+    query, task,
 };
 
-use crate::admin::query_stats::view::CLASS_NAMES;
+use crate::admin::{
+    query_stats::view::CLASS_NAMES,
+    tasks::view::{STORES, after_restart},
+};
 
 pub(in crate::admin) fn evictions() -> Object {
     each(cache::Evicted::ALL, cache::Evicted::name, "What left the store, by reason.")
@@ -76,10 +79,51 @@ pub(in crate::admin) fn mode() -> Object {
     one_of(purge::Mode::ALL, purge::Mode::name, what)
 }
 
-/// A list of which nothing is there yet.
-pub(in crate::admin) fn nothing_yet() -> Array {
-    let items = ObjectBuilder::new().schema_type(Type::Object);
-    ArrayBuilder::new().items(items).description(Some("Empty in this version.")).build()
+pub(in crate::admin) fn task_kind() -> Object {
+    one_of(
+        &task::Kind::ALL,
+        task::Kind::word,
+        "What it does: `http_async` is a client's request, all others are the operator's jobs.",
+    )
+}
+
+pub(in crate::admin) fn task_status() -> Object {
+    one_of(&task::Status::ALL, task::Status::word, "Where it stands.")
+}
+
+pub(in crate::admin) fn task_status_or_none() -> Object {
+    one_of_or_none(&task::Status::ALL, task::Status::word, "Where it stood before; `null` for the first step.")
+}
+
+pub(in crate::admin) fn task_reason() -> Object {
+    one_of(&task::Reason::ALL, task::Reason::word, "Why it failed.")
+}
+
+pub(in crate::admin) fn task_reason_or_none() -> Object {
+    one_of_or_none(&task::Reason::ALL, task::Reason::word, "Why it failed; `null` where it did not.")
+}
+
+pub(in crate::admin) fn task_actor() -> Object {
+    let all = [task::Actor::Client, task::Actor::Admin, task::Actor::System];
+    one_of(&all, task::Actor::word, "Who brought it about.")
+}
+
+pub(in crate::admin) fn task_progress_source() -> Object {
+    let all = [task::Source::Estimated, task::Source::Reported];
+    one_of(&all, task::Source::word, "Whether `progress` is guessed, or told by whoever does the work.")
+}
+
+pub(in crate::admin) fn task_after_restart() -> Object {
+    let all = [task::AfterRestart::Repeat, task::AfterRestart::Once, task::AfterRestart::Fail];
+    let what = "What a restart does with it where it has not ended: `repeat` begins it, again if need be; `once` begins it \
+                if it was not begun; `fail` fails it.";
+    one_of(&all, after_restart, what)
+}
+
+pub(in crate::admin) fn task_store() -> Object {
+    let what = "`memory`: a restart loses the tasks. `unmade`: the file is made with the first task. `file`: it is written \
+                to. `off`: it cannot be used, and there are no tasks until the next start.";
+    one_of(&STORES, |state| state, what)
 }
 
 pub(in crate::admin) fn attribution() -> Object {
@@ -111,10 +155,8 @@ pub(in crate::admin) fn index_verdict() -> Object {
 }
 
 pub(in crate::admin) fn bound() -> Object {
-    let names = ["bytes", "entries"].map(serde_json::Value::from).into_iter().chain([serde_json::Value::Null]);
     let what = "The bound that responses leave the store for, `cache.max_bytes` or `cache.max_entries`; `null` where none does.";
-    let types = SchemaType::from_iter([Type::String, Type::Null]);
-    ObjectBuilder::new().schema_type(types).enum_values(Some(names)).description(Some(what)).build()
+    one_of_or_none(&["bytes", "entries"], |name| name, what)
 }
 
 pub(in crate::admin) fn mode_of_work() -> Object {
@@ -204,4 +246,11 @@ fn named<T: Copy>(words: &[T], name: fn(T) -> &'static str, schema: &str, what: 
 fn one_of<T: Copy>(words: &[T], name: fn(T) -> &'static str, what: &str) -> Object {
     let names = words.iter().map(|word| name(*word));
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).description(Some(what)).build()
+}
+
+/// The same, or `null`.
+fn one_of_or_none<T: Copy>(words: &[T], name: fn(T) -> &'static str, what: &str) -> Object {
+    let names = words.iter().map(|word| serde_json::Value::from(name(*word))).chain([serde_json::Value::Null]);
+    let types = SchemaType::from_iter([Type::String, Type::Null]);
+    ObjectBuilder::new().schema_type(types).enum_values(Some(names)).description(Some(what)).build()
 }
