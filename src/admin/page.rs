@@ -31,6 +31,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("main.js", SCRIPT, include_str!("page/main.js")),
     ("api.js", SCRIPT, include_str!("page/api.js")),
     ("chart.js", SCRIPT, include_str!("page/chart.js")),
+    ("dialog.js", SCRIPT, include_str!("page/dialog.js")),
     ("dom.js", SCRIPT, include_str!("page/dom.js")),
     ("format.js", SCRIPT, include_str!("page/format.js")),
     ("place.js", SCRIPT, include_str!("page/place.js")),

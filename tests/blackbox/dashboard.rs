@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     apps::{Program, Talk, node, source},
-    common::{Origin, Sidecar, get, ok, post, status, within},
+    common::{Gate, Origin, Sidecar, get, ok, post, status, within},
 };
 
 /// A scenario, on its way.
@@ -143,6 +143,22 @@ async fn what_clients_call_things_is_text() {
     // Of a path that is too long to be kept, the segments that are not.
     let shown: Vec<&str> = paths.iter().map(|path| if *path == long { "/…" } else { path }).collect();
     run(&sidecar, "hostile", json!({ "paths": shown, "front": sidecar.addr().to_string() })).await;
+}
+
+/// It is begun with a request, shown while it goes on, and cancelled with the button.
+#[tokio::test]
+async fn a_task_is_watched_and_cancelled() {
+    let gates = [Gate::new(), Gate::new()];
+    let [first, second] = gates.each_ref().map(|gate| ok("late").after(gate));
+    let origin = Origin::new().route("/first", first).route("/second", second).start().await;
+    let sidecar = Sidecar::in_front_of(&origin).start().await;
+    let urls = ["/first", "/second"].map(|path| format!("http://{}{path}", sidecar.addr()));
+    let mut browser = Browser::begin(&sidecar, "tasks", json!({ "urls": urls })).await;
+    browser.wants("let the first one through").await;
+    gates[0].open();
+    browser.told().await;
+    browser.ends().await;
+    assert_eq!(origin.requests(), 2, "the second one was asked for, and never answered");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 mod access_log;
 mod admin;
 mod admin_guard;
+mod admin_tasks;
 mod advice;
 mod apps;
 mod browser;

@@ -66,6 +66,10 @@ export function send(path, body) {
   return ask(path, {}, { method: "POST", body });
 }
 
+export function remove(path) {
+  return ask(path, {}, { method: "DELETE" });
+}
+
 /** Server-sent events, each of them the JSON that it carries, until the other side ends them. */
 export async function* events(path, signal) {
   const answered = await answer(path, { signal, accept: "text/event-stream" });

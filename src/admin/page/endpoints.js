@@ -1,6 +1,7 @@
 // Every endpoint in a row, and one of them by itself.
 
 import { sparkline } from "./chart.js";
+import { dialog, head } from "./dialog.js";
 import { field, h } from "./dom.js";
 import { count, duration, endpointName, lasting, NONE, number, percent, perSecond } from "./format.js";
 import { endpointCharts } from "./overview.js";
@@ -90,27 +91,7 @@ function cell(value, show) {
 /** The endpoint in the address, over everything else. */
 function detail(model, actions) {
   const endpoint = endpointOf(model.place);
-  return endpoint ? h("dialog", { class: "detail", key: "detail", "aria-labelledby": "detail-title", widget: Detail, data: { model, actions, endpoint } }) : null;
-}
-
-class Detail {
-  constructor(host) {
-    this.host = host;
-    host.addEventListener("close", () => this.actions?.show(""));
-    host.addEventListener("click", (event) => {
-      // Beside the content is outside of it.
-      if (event.target === host) host.close();
-    });
-  }
-
-  update({ model, actions, endpoint }) {
-    this.actions = actions;
-    actions.fill(this.host, content(model, actions, endpoint, () => this.host.close()));
-    // It is not on the page yet when it is filled first.
-    queueMicrotask(() => {
-      if (this.host.isConnected && !this.host.open) this.host.showModal();
-    });
-  }
+  return endpoint ? dialog("detail", "detail-title", (close) => content(model, actions, endpoint, close), () => actions.show("")) : null;
 }
 
 function content(model, actions, endpoint, close) {
@@ -121,9 +102,7 @@ function content(model, actions, endpoint, close) {
   const findings = dashboard.insights.findings.filter(own);
   const requests = (slow ?? []).filter((request) => endpointName(request) === name);
   return h("div", { class: "inside" },
-    h("header", {},
-      h("h2", { id: "detail-title" }, methodOf(endpoint), " ", h("bdi", {}, endpoint.endpoint)),
-      h("button", { class: "close", "aria-label": "Close", on: { click: close } }, "✕")),
+    head("detail-title", [methodOf(endpoint), " ", h("bdi", {}, endpoint.endpoint)], close),
     series?.missing ? h("p", { class: "empty" }, series.missing) : null,
     row ? figures(row) : null,
     series?.points ? h("div", { class: "tiles" }, endpointCharts(series, markers)) : null,

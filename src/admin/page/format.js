@@ -71,10 +71,11 @@ export function bytesPerSecond(value) {
 const clocks = {
   minute: new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }),
   second: new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }),
+  moment: new Intl.DateTimeFormat("en", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }),
   day: new Intl.DateTimeFormat("en", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" }),
 };
 
-/** Of seconds since 1970, on the reader's clock: to the `minute` or `second`, or with the `day`. */
+/** Of seconds since 1970, on the reader's clock: to the `minute` or `second`, or with the `day`; `moment` is both. */
 export function clock(seconds, to = "minute") {
   return clocks[to].format(new Date(seconds * 1000));
 }

@@ -1,6 +1,6 @@
 // The page: what it knows, where that comes from, and what people do with it. Everything else only shows it.
 
-import { ask, dropToken, events, hasToken, keepToken, Refused, send } from "./api.js";
+import { ask, dropToken, events, hasToken, keepToken, Refused, remove, send } from "./api.js";
 import { cache } from "./cache.js";
 import { compression } from "./compression.js";
 import { field, h, patch } from "./dom.js";
@@ -11,10 +11,12 @@ import { banner, path, tiles } from "./overview.js";
 import { address, endpointOf, read, WINDOWS } from "./place.js";
 import { queries } from "./queries.js";
 import { slow } from "./slow.js";
-import { tasks } from "./tasks.js";
+import { tasks, wanted } from "./tasks.js";
 
 /** Seconds between two looks at what changes slowly; longer where a step of the charts takes longer anyway. */
 const LOOK = { "1m": 5, "5m": 10, "15m": 10, "1h": 15, "6h": 60, "24h": 60 };
+/** Seconds between two looks at tasks that the stream does not bring. */
+const LOOK_AT_TASKS = 3;
 /** Rows of a page of a list, and pages that are asked for at most. */
 const [ROWS, PAGES] = [100, 3];
 /** Seconds until the next try after one that failed, doubled each time up to the last. */
@@ -41,6 +43,8 @@ const model = {
   trouble: null,
   theme: localStorage.getItem("pacecar-theme") ?? "auto",
   explained: { url: "", header: "", answer: null, error: null },
+  /** Tasks that were asked for, one of them, which comes before them in the list, and which is to be cancelled perhaps. */
+  tasks: { list: null, one: null, before: null, asking: null, trouble: null },
   purging: { scope: "urls", text: "", mode: "soft", tried: null, done: null, error: null },
 };
 
@@ -90,7 +94,7 @@ function view() {
       compression(model),
       slow(model, actions),
       queries(model, actions),
-      tasks(model),
+      tasks(model, actions),
       notes()),
     footer(),
     h("div", { class: "trouble", role: "alert" }, model.trouble),
@@ -150,6 +154,7 @@ function login() {
 
 let streaming = null;
 let looking = null;
+let watching = null;
 
 /** Asks anew for everything, unless nobody looks. */
 function begin() {
@@ -159,11 +164,13 @@ function begin() {
   looking = new AbortController();
   stream(streaming.signal);
   look(looking.signal);
+  watchNow();
 }
 
 function stop() {
   streaming?.abort();
   looking?.abort();
+  watching?.abort();
 }
 
 function wait(seconds, signal) {
@@ -287,6 +294,48 @@ function lookNow() {
   look(looking.signal);
 }
 
+/** Tasks, where the stream does not bring them. */
+async function watch(signal) {
+  while (!signal.aborted) {
+    let pause = LOOK_AT_TASKS;
+    try {
+      await watchOnce(signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof Refused)) throw error;
+      model.tasks.trouble = error.message;
+      render();
+      pause = error.retryAfter ?? pause;
+    }
+    await wait(pause, signal);
+  }
+}
+
+async function watchOnce(signal) {
+  const [query, { task }] = [wanted(model), model.place];
+  const options = { signal };
+  const [list, one] = await Promise.all([
+    query && ask("performance/tasks", query, options),
+    task && ask(`performance/tasks/${task}`, {}, options).catch(missing),
+  ]);
+  if (signal.aborted || (!query && !task)) return;
+  Object.assign(model.tasks, { trouble: null }, query ? { list } : {}, task ? { one } : {});
+  render();
+}
+
+/** A task may have been forgotten, or never have been. */
+function missing(error) {
+  if (error instanceof Refused && error.status === 404) return { missing: error.message };
+  throw error;
+}
+
+function watchNow() {
+  watching?.abort();
+  if (document.hidden || model.paused || model.login !== null) return;
+  watching = new AbortController();
+  watch(watching.signal);
+}
+
 // Doing.
 
 const actions = {
@@ -310,7 +359,46 @@ const actions = {
     if (endpoint) lookAtDetail(looking?.signal ?? new AbortController().signal).catch(() => {});
   },
 
-  fill: patch,
+  /** Which tasks are shown, from the newest on. */
+  setTasks(changes) {
+    Object.assign(model.tasks, { list: null, before: null });
+    actions.setPlace(changes);
+    watchNow();
+  },
+
+  newestTasks() {
+    actions.setTasks({});
+  },
+
+  olderTasks(next) {
+    Object.assign(model.tasks, { list: null, before: next });
+    watchNow();
+    render();
+  },
+
+  /** Shows one task by itself, or none. */
+  showTask(task) {
+    if (task === model.place.task) return;
+    Object.assign(model.tasks, { one: null, asking: null });
+    actions.setPlace({ task });
+    watchNow();
+  },
+
+  askCancel(task) {
+    model.tasks.asking = task;
+    render();
+  },
+
+  async cancelTask(task) {
+    model.tasks.asking = null;
+    const cancelled = await attempt(() => remove(`performance/tasks/${task}`));
+    if (cancelled) {
+      model.said = cancelled.upstream_may_continue ? "Cancelled; the app may go on with it" : "Cancelled";
+      if (model.place.task === task) model.tasks.one = cancelled;
+    }
+    watchNow();
+    render();
+  },
 
   goTo(event, id) {
     event.preventDefault();
@@ -424,6 +512,7 @@ const actions = {
     dropToken();
     stop();
     Object.assign(model, { dashboard: null, series: null, endpoints: null, slow: null, detail: null, login: "" });
+    Object.assign(model.tasks, { list: null, one: null });
     render();
   },
 };

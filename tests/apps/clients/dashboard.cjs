@@ -438,6 +438,63 @@ const scenarios = {
     }
   },
 
+  /** A task moves on while somebody looks, is found by what it is, and is cancelled by whoever means it. */
+  async tasks(browser, job) {
+    const page = await open(browser, job);
+    await page.locator("#tasks").getByText("Nothing has run in the background yet").waitFor();
+    const begun = await json(job, "/performance/tasks", { method: "POST", body: JSON.stringify({ kind: "cache_warmup", urls: job.urls, concurrency: 1, rate: 100 }) });
+    const row = page.locator(`#tasks tr[data-task="${begun.id}"]`);
+    const text = () => row.innerText();
+    await until("that it runs", async () => /running/.test(await text()));
+    const bar = () => row.getByRole("progressbar").evaluate((bar) => bar.value);
+    const before = await bar();
+    await please("let the first one through");
+    await until("the bar moves", async () => (await bar()) > before);
+    assert.ok((await bar()) < 100, "the second one is held");
+
+    // Found by what it is, and the address says so.
+    await page.locator("#task-status").selectOption("completed");
+    await page.getByText("No task is like that.").waitFor();
+    await page.locator("#task-status").selectOption("running");
+    await page.locator("#task-kind").selectOption("cache_warmup");
+    await row.waitFor();
+    assert.match(page.url(), /task_status=running&task_kind=cache_warmup/);
+
+    // By itself, with its way.
+    await row.getByRole("button", { name: begun.name }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText(begun.id).waitFor();
+    assert.deepEqual(await dialog.locator("tbody tr td:nth-child(2)").allInnerTexts(), ["pending", "running"]);
+    await assertAccessible(page, "one task");
+    const linked = await open(browser, job, { width: 390, scheme: "dark", path: page.url().slice(job.base.length + 1) });
+    await linked.getByRole("dialog").getByText(begun.id).waitFor();
+    await assertAccessible(linked, "one task, 390 px");
+    await assertFits(linked, "one task, 390 px");
+    await linked.keyboard.press("Escape");
+    await linked.locator(`#tasks tr[data-task="${begun.id}"]`).waitFor();
+    await assertAccessible(linked, "tasks, 390 px");
+    await assertFits(linked, "tasks, 390 px");
+    await linked.context().close();
+
+    // Asked first: to keep it is what comes under the finger.
+    await dialog.getByRole("button", { name: /^Cancel/ }).click();
+    await dialog.getByRole("button", { name: /^Keep/ }).click();
+    assert.equal((await json(job, `/performance/tasks/${begun.id}`)).status, "running");
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+    await page.locator("#task-status").selectOption("");
+    await row.getByRole("button", { name: /^Cancel/ }).click();
+    await row.getByRole("button", { name: /^Really cancel/ }).click();
+    await until("that it is cancelled", async () => /cancelled/.test(await text()));
+    assert.equal(await row.getByRole("button", { name: /cancel/i }).count(), 0, "what has ended is not cancelled");
+    const ended = await json(job, `/performance/tasks/${begun.id}`);
+    assert.deepEqual([ended.status, ended.history.at(-1).by], ["cancelled", "admin"]);
+    // What cannot be shown is said.
+    expected.push(/404/);
+    const unknown = await open(browser, job, { path: "?task=task_00000000000040008000000000000000&task_status=done" });
+    await unknown.getByRole("dialog").getByText("there is no task with this id").waitFor();
+  },
+
   /** The token opens it, in this tab alone. */
   async login(browser, job) {
     expected.push(/401/);
