@@ -3,7 +3,7 @@
 use std::{
     fmt, fs,
     io::{self, IsTerminal, Read, Write},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -30,7 +30,7 @@ use crate::{
         Config, Sources,
         reload::{Look, keep_until_restart},
     },
-    explain,
+    explain::Explainer,
     job::Jobs,
     observe::Observer,
     profile::{Kept, Profiler},
@@ -145,10 +145,13 @@ fn reviver(workers: watch::Receiver<Option<(Inside, Arc<Jobs>)>>) -> Revive {
     })
 }
 
-/// The addresses that the front door listens on.
-fn own_addresses(config: &Config) -> Vec<IpAddr> {
-    let tls = config.server.tls.iter().flat_map(|tls| &tls.listen);
-    config.server.listen.iter().chain(tls).map(SocketAddr::ip).collect()
+/// The addresses that the front door listens on, and whether it speaks TLS there.
+fn own_addresses(urls: &[String]) -> Vec<(bool, SocketAddr)> {
+    let address = |url: &String| {
+        let (scheme, address) = url.split_once("://")?;
+        Some((scheme == "https", address.parse().ok()?))
+    };
+    urls.iter().filter_map(address).collect()
 }
 
 /// Counts panics, each of which costs one connection or one fetch and no more.
@@ -256,8 +259,8 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
     let (stop_front, stop) = watch::channel(false);
     let front = front.serve(state.clone(), config.routes.clone(), stop)?;
     let guard = Arc::new(admin::Guard::new(config.admin.clone()));
-    let jobs =
-        Jobs::new(state.clone(), front.inside(), config.jobs.clone(), own_addresses(&config), config.explain.clone());
+    let explainer = config.explain.clone().map(|settings| Arc::new(Explainer::new(settings, state.clone())));
+    let jobs = Jobs::new(state.clone(), front.inside(), &config.jobs, &own_addresses(&urls), explainer.clone());
     let jobs = Arc::new(jobs);
     // Nobody listens where no task was found: that is no error.
     let _ = hand_out.send(Some((front.inside(), jobs.clone())));
@@ -273,8 +276,8 @@ async fn serve(config: Config, sources: Sources) -> Result<ExitCode, String> {
         let stopped = async move { otlp_stopped.changed().await };
         answering.spawn(admin::serve_otlp(otlp, state.clone(), settings, stopped));
     }
-    if let Some(settings) = config.explain.clone() {
-        tokio::spawn(explain::run(settings, state.clone()));
+    if let Some(explainer) = explainer {
+        tokio::spawn(explainer.run());
     }
     tokio::spawn(sweep_keyed(state.clone()));
     tokio::spawn(settle_profiler(state.clone(), config.profile_snapshot.clone()));

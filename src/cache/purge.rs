@@ -45,6 +45,13 @@ pub enum Scope {
     Prefix(Box<[u8]>),
     /// Those whose path, without its query, matches.
     Pattern(Pattern),
+    /// The same of one host.
+    Within {
+        /// Host and port, as in [`Key`].
+        host: Box<[u8]>,
+        /// What paths match.
+        paths: Pattern,
+    },
 }
 
 /// One URL, as far as it was given.
@@ -147,7 +154,7 @@ impl Scope {
             Self::Tag(_) => Kind::Tag,
             Self::Group { .. } => Kind::Group,
             Self::Prefix(_) => Kind::Prefix,
-            Self::Pattern(_) => Kind::Pattern,
+            Self::Pattern(_) | Self::Within { .. } => Kind::Pattern,
         }
     }
 
@@ -166,6 +173,7 @@ impl Scope {
                 None => parts().host.starts_with(prefix) && !prefix.contains(&b'/'),
             },
             Self::Pattern(pattern) => pattern.matches(parts().path()),
+            Self::Within { host, paths } => *parts().host == **host && paths.matches(parts().path()),
         }
     }
 }

@@ -39,6 +39,10 @@ fn pattern(text: &str) -> Scope {
     Scope::Pattern(Pattern::new(text).unwrap())
 }
 
+fn within(host: &str, paths: &str) -> Scope {
+    Scope::Within { host: host.as_bytes().into(), paths: Pattern::new(paths).unwrap() }
+}
+
 /// What a URL is read as: scheme, host, target.
 fn read(text: &str) -> Result<String, &'static str> {
     Url::parse(text).map(|Url { https, host, target }| {
@@ -128,6 +132,9 @@ table! {
     pattern_does_not_see_the_query: hits(pattern("a=b"), "/users/17?a=b", "") => false;
     pattern_does_not_see_the_host: hits(pattern("shop"), "shop/x", "") => false;
     pattern_anywhere: hits(pattern("er"), "/users", "") => true;
+    pattern_within_a_host: hits(within("b", "^/x"), "b/x/y?z", "") => true;
+    pattern_within_another_host: hits(within("b", "^/x"), "a/x", "") => false;
+    other_pattern_within_a_host: hits(within("b", "^/x$"), "b/x/y", "") => false;
 }
 
 /// A minute fresh, and half of one used stale.
@@ -249,6 +256,27 @@ fn a_purge_counts_what_it_hits_and_drops_it() {
     assert_eq!(purged, Purged { matched: 2, cleared: 2, bytes: imagined.bytes });
     assert!(purged.bytes > 0 && purged.bytes < bytes);
     assert_eq!((fixture.cache.snapshot().entries, fixture.evicted(Evicted::Purged)), (2, 2));
+}
+
+#[test]
+fn a_purge_in_steps_comes_to_the_same() {
+    for mode in [Mode::Hard, Mode::Soft] {
+        let fixture = Fixture::default();
+        (0..100).for_each(|n| fixture.put(&format!("/{}/{n}", ["a", "b"][n % 2]), "", KEPT, "x", 0));
+        let scopes = || vec![pattern("^/a/")];
+        let imagined = fixture.cache.would_clear(&Rule::imagined(scopes(), mode, fixture.at(1)));
+        assert_eq!((imagined.matched, imagined.cleared, fixture.cache.snapshot().entries), (50, 0, 100));
+        let rule = fixture.cache.purge(scopes(), mode, fixture.at(1));
+        let mut clearing = fixture.cache.clearing(&rule, Some(mode), fixture.at(1));
+        let mut steps = 1;
+        while clearing.step(7) {
+            steps += 1;
+        }
+        assert_eq!((steps, clearing.seen()), (15, 100));
+        assert_eq!(clearing.purged(), Purged { cleared: 50, ..imagined });
+        drop(clearing);
+        assert_eq!(fixture.cache.snapshot().entries, if mode == Mode::Hard { 50 } else { 100 });
+    }
 }
 
 #[test]

@@ -61,43 +61,17 @@ impl Cache {
     /// Drops, or declares stale, what a purge hits, and counts it. Goes through the whole store: for a thread that may
     /// take its time.
     pub fn clear(&self, rule: &Rule, mode: Mode, now: Instant) -> Purged {
-        self.count(rule, |key, resource, purged| match mode {
-            Mode::Hard => {
-                let hit = |entry: &Entry| entry.born() < rule.number && rule.hits(key, entry);
-                let (cleared, bytes) = self.store.remove(key, now, || (), hit);
-                (0..cleared).for_each(|_| self.stats.evicted(Evicted::Purged));
-                purged.cleared += cleared;
-                purged.bytes += bytes;
-            }
-            Mode::Soft => {
-                let hit = |entry: &&Arc<Entry>| entry.born() < rule.number && rule.hits(key, entry);
-                for entry in resource.variants().iter().filter(hit) {
-                    purged.cleared += u64::from(self.purges.spare(key, entry));
-                    purged.bytes += entry.weight();
-                }
-            }
-        })
+        self.clearing(rule, Some(mode), now).all()
     }
 
     /// Counts what a purge would hit.
     pub fn would_clear(&self, rule: &Rule) -> Purged {
-        self.count(rule, |key, resource, purged| {
-            purged.bytes +=
-                resource.variants().iter().filter(|one| rule.hits(key, one)).map(|one| one.weight()).sum::<u64>();
-        })
+        self.clearing(rule, None, Instant::now()).all()
     }
 
-    fn count(&self, rule: &Rule, mut each: impl FnMut(&Key, &entry::Resource, &mut Purged)) -> Purged {
-        let mut purged = Purged::default();
-        for (key, resource) in self.store.iter() {
-            let hit = |entry: &&Arc<Entry>| entry.born() < rule.number && rule.hits(&key, entry);
-            let matched = resource.variants().iter().filter(hit).count() as u64;
-            if matched > 0 {
-                purged.matched += matched;
-                each(&key, &resource, &mut purged);
-            }
-        }
-        purged
+    /// The same in steps, for those who have others wait: without a mode, it is only counted.
+    pub fn clearing<'a>(&'a self, rule: &'a Rule, mode: Option<Mode>, now: Instant) -> Clearing<'a> {
+        Clearing { cache: self, rule, mode, now, rest: Box::new(self.store.iter()), seen: 0, purged: Purged::default() }
     }
 
     /// Drops what was purged or is of no use any more. Goes through the whole store: for a thread that may take its
@@ -120,5 +94,69 @@ impl Cache {
             self.purges.forget_half(newest);
         }
         self.simulation.sweep(now);
+    }
+}
+
+/// A walk through the store, on the way of which a purge does what it does. It holds no lock between its steps.
+pub struct Clearing<'a> {
+    cache: &'a Cache,
+    rule: &'a Rule,
+    mode: Option<Mode>,
+    now: Instant,
+    rest: Box<dyn Iterator<Item = (Key, Arc<entry::Resource>)> + Send + 'a>,
+    seen: u64,
+    purged: Purged,
+}
+
+impl Clearing<'_> {
+    /// Looks at so many resources more. Whether there may be others.
+    pub fn step(&mut self, resources: usize) -> bool {
+        for _ in 0..resources {
+            let Some((key, resource)) = self.rest.next() else { return false };
+            self.seen += resource.variants().len() as u64;
+            self.look(&key, &resource);
+        }
+        true
+    }
+
+    /// Stored responses that were looked at.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// What was done so far.
+    pub fn purged(&self) -> Purged {
+        self.purged
+    }
+
+    fn all(mut self) -> Purged {
+        while self.step(1024) {}
+        self.purged
+    }
+
+    fn look(&mut self, key: &Key, resource: &entry::Resource) {
+        let Self { cache, rule, now, purged, .. } = self;
+        let is_hit = |entry: &Entry| entry.born() < rule.number && rule.hits(key, entry);
+        let hit = || resource.variants().iter().filter(|entry| is_hit(entry));
+        let matched = hit().count() as u64;
+        if matched == 0 {
+            return;
+        }
+        purged.matched += matched;
+        match self.mode {
+            Some(Mode::Hard) => {
+                let (cleared, bytes) = cache.store.remove(key, *now, || (), is_hit);
+                (0..cleared).for_each(|_| cache.stats.evicted(Evicted::Purged));
+                purged.cleared += cleared;
+                purged.bytes += bytes;
+            }
+            Some(Mode::Soft) => {
+                for entry in hit() {
+                    purged.cleared += u64::from(cache.purges.spare(key, entry));
+                    purged.bytes += entry.weight();
+                }
+            }
+            None => purged.bytes += hit().map(|entry| entry.weight()).sum::<u64>(),
+        }
     }
 }

@@ -12,13 +12,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::session::Session;
 use crate::{
     query::{
         Analysis,
-        explain::{Question, Verdict},
+        explain::{Plan, Question, Verdict},
+        fingerprint::Fingerprint,
     },
     state::State,
 };
@@ -45,51 +47,116 @@ impl Default for Settings {
     }
 }
 
-/// Asks about the queries that are worth it, for as long as the process runs.
-pub async fn run(settings: Settings, state: Arc<State>) {
-    state.queries.analysis(Analysis::Ready);
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut asked: VecDeque<Instant> = VecDeque::new();
-    let mut rests_until = None;
-    loop {
-        let now = looks.tick().await.into_std();
+/// Asks about queries: those that are worth it, and those that somebody wants to know about.
+pub struct Explainer {
+    settings: Settings,
+    state: Arc<State>,
+    /// When questions were asked within the last hour, whoever wanted them.
+    asked: Mutex<VecDeque<Instant>>,
+}
+
+/// What was asked, and what the answer was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The question.
+    pub question: Question,
+    /// What the answer means.
+    pub verdict: Verdict,
+    /// The plan, as far as there is one.
+    pub plan: Option<Plan>,
+}
+
+impl Explainer {
+    /// One that has not asked anything yet.
+    pub fn new(settings: Settings, state: Arc<State>) -> Self {
+        Self { settings, state, asked: Mutex::default() }
+    }
+
+    /// Asks about the queries that are worth it, for as long as the process runs.
+    pub async fn run(self: Arc<Self>) {
+        self.state.queries.analysis(Analysis::Ready);
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rests_until = None;
+        loop {
+            let now = looks.tick().await.into_std();
+            if self.rests(now).is_some() || rests_until.is_some_and(|until| now < until) {
+                continue;
+            }
+            if let Err(why) = self.round().await {
+                tracing::warn!(why, "no query can be explained");
+                self.state.queries.analysis(Analysis::Failing(why));
+                rests_until = Some(now + PATIENCE);
+            }
+        }
+    }
+
+    /// Asks about one query now, on a connection that is closed again. It counts as one of the hour.
+    ///
+    /// # Errors
+    /// When nothing is known of the query, as many were asked about as may be in an hour, or the database does not answer.
+    pub async fn ask(&self, id: Fingerprint) -> Result<Answer, String> {
+        let (question, is_whole) =
+            self.state.queries.question_about(id).ok_or_else(|| format!("{id}: no such query is known"))?;
+        if !is_whole {
+            let why = "only its beginning is known, or it is none of the app's own";
+            return Ok(Answer { question, verdict: unexplainable(why), plan: None });
+        }
+        if let Some(rest) = self.rests(Instant::now()) {
+            let minutes = rest.as_secs().div_ceil(60);
+            return Err(format!(
+                "{PER_HOUR} queries were asked about within an hour: the next may be in {minutes} min"
+            ));
+        }
+        let mut session = self.session().await?;
+        self.asked(&mut session, question).await
+    }
+
+    /// Asks about all queries that are worth it, on one connection that is closed again.
+    async fn round(&self) -> Result<(), String> {
+        let Some(mut question) = next(&self.state).await else { return Ok(()) };
+        let mut session = self.session().await?;
+        self.state.queries.analysis(Analysis::On { tries: session.tries() });
+        while self.rests(Instant::now()).is_none() {
+            let id = question.id;
+            self.asked(&mut session, question).await?;
+            match next(&self.state).await {
+                // The same one again would be asked for ever.
+                Some(other) if other.id != id => question = other,
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn session(&self) -> Result<Session, String> {
+        let name = &self.settings.url_env;
+        let url = std::env::var(name).map_err(|_| format!("{name} is not set in the environment"))?;
+        Session::open(&url).await.map_err(|why| format!("{name}: {why}"))
+    }
+
+    /// Asks one question, and has the observer know the answer.
+    async fn asked(&self, session: &mut Session, question: Question) -> Result<Answer, String> {
+        self.asked.lock().push_back(Instant::now());
+        let answer = session.ask(&question).await;
+        // A query that the server cannot bear is not asked about again and again.
+        let no_answer = |why: &String| (unexplainable(format!("there was no answer: {why}")), None);
+        let (verdict, plan) = answer.as_ref().map_or_else(no_answer, Clone::clone);
+        tracing::debug!(query = %question.id, verdict = verdict.name(), "explained");
+        self.state.queries.explained(question.id, verdict.clone(), Instant::now());
+        answer.map_err(|why| format!("{}: {why}", self.settings.url_env))?;
+        Ok(Answer { question, verdict, plan })
+    }
+
+    /// How long nothing may be asked any more; `None` if something may.
+    fn rests(&self, now: Instant) -> Option<Duration> {
+        let mut asked = self.asked.lock();
         while asked.front().is_some_and(|then| now.saturating_duration_since(*then) >= HOUR) {
             asked.pop_front();
         }
-        if asked.len() >= PER_HOUR || rests_until.is_some_and(|until| now < until) {
-            continue;
-        }
-        if let Err(why) = round(&settings, &state, &mut asked).await {
-            tracing::warn!(why, "no query can be explained");
-            state.queries.analysis(Analysis::Failing(why));
-            rests_until = Some(now + PATIENCE);
-        }
+        let first = asked.front().filter(|_| asked.len() >= PER_HOUR)?;
+        Some(HOUR.saturating_sub(now.saturating_duration_since(*first)))
     }
-}
-
-/// Asks about all queries that are worth it, on one connection that is closed again.
-async fn round(settings: &Settings, state: &Arc<State>, asked: &mut VecDeque<Instant>) -> Result<(), String> {
-    let Some(mut question) = next(state).await else { return Ok(()) };
-    let name = &settings.url_env;
-    let url = std::env::var(name).map_err(|_| format!("{name} is not set in the environment"))?;
-    let mut session = Session::open(&url).await.map_err(|why| format!("{name}: {why}"))?;
-    state.queries.analysis(Analysis::On { tries: session.tries() });
-    while asked.len() < PER_HOUR {
-        asked.push_back(Instant::now());
-        let answer = session.ask(&question).await;
-        // A query that the server cannot bear is not asked about again and again.
-        let verdict = answer.clone().unwrap_or_else(|why| unexplainable(format!("there was no answer: {why}")));
-        tracing::debug!(query = %question.id, verdict = verdict.name(), "explained");
-        state.queries.explained(question.id, verdict, Instant::now());
-        answer.map_err(|why| format!("{name}: {why}"))?;
-        match next(state).await {
-            // The same one again would be asked for ever.
-            Some(other) if other.id != question.id => question = other,
-            _ => break,
-        }
-    }
-    Ok(())
 }
 
 /// What is worth a question: a look at all queries, on a thread where nobody waits.

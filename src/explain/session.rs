@@ -124,28 +124,27 @@ impl Session {
     ///
     /// # Errors
     /// Where the server is the reason that there is no answer. What is wrong with the query is an answer.
-    pub(super) async fn ask(&mut self, question: &Question) -> Result<Verdict, String> {
+    pub(super) async fn ask(&mut self, question: &Question) -> Result<(Verdict, Option<Plan>), String> {
+        let no_plan = |why: String| Ok((unexplainable(why), None));
         if let Some(database) = question.database.as_deref().filter(|database| *database != self.database) {
             let own = &self.database;
-            return Ok(unexplainable(format!(
-                "it is asked of the database {database}, and the connection is to {own}"
-            )));
+            return no_plan(format!("it is asked of the database {database}, and the connection is to {own}"));
         }
         let text = match statement(&question.shape, question.kind) {
             Ok(text) => text,
-            Err(why) => return Ok(unexplainable(why)),
+            Err(why) => return no_plan(why.into()),
         };
         let answer = timeout(ASKING, self.explained(&text)).await.map_err(|_| "no plan within 10 s")?;
         let ended = timeout(ASKING, self.client.batch_execute("ROLLBACK")).await;
         ended.map_err(|_| "it does not answer within 10 s")?.map_err(|error| told(&error))?;
         match answer {
-            Ok(verdict) => Ok(verdict),
-            Err(Failed::Query(why)) => Ok(unexplainable(why)),
+            Ok((verdict, plan)) => Ok((verdict, Some(plan))),
+            Err(Failed::Query(why)) => no_plan(why),
             Err(Failed::Server(why)) => Err(why),
         }
     }
 
-    async fn explained(&mut self, text: &str) -> Result<Verdict, Failed> {
+    async fn explained(&mut self, text: &str) -> Result<(Verdict, Plan), Failed> {
         self.client.batch_execute(BEGIN).await?;
         let plan = self.plan(text).await?;
         let mut tables: Vec<Table> = Vec::new();
@@ -156,10 +155,11 @@ impl Session {
             }
         }
         let verdict = judge(&plan.scans, |scan| tables.iter().find(|table| is_of(scan, table)));
-        match (verdict, self.hypopg.clone()) {
-            (Verdict::Missing(proposal), Some(schema)) => self.tried(proposal, text, plan.cost, &schema).await,
-            (verdict, _) => Ok(verdict),
-        }
+        let verdict = match (verdict, self.hypopg.clone()) {
+            (Verdict::Missing(proposal), Some(schema)) => self.tried(proposal, text, plan.cost, &schema).await?,
+            (verdict, _) => verdict,
+        };
+        Ok((verdict, plan))
     }
 
     /// The plan of a statement, whatever its values.

@@ -232,6 +232,13 @@ impl Book {
         Some(Question { id, shape: known.text.clone(), kind: known.kind, database: known.database.clone() })
     }
 
+    /// The question about one query, and whether its whole shape is known, without which it cannot be planned.
+    pub(super) fn question_about(&self, id: Fingerprint) -> Option<(Question, bool)> {
+        let known = self.known.get(&id)?;
+        let question = Question { id, shape: known.text.clone(), kind: known.kind, database: known.database.clone() };
+        Some((question, known.stands().is_whole))
+    }
+
     /// Takes the planner's answer.
     pub(super) fn explained(&mut self, id: Fingerprint, verdict: Arc<Verdict>, (now, minute): (Instant, Minute)) {
         let Some(known) = self.known.get_mut(&id) else { return };

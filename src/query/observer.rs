@@ -167,6 +167,11 @@ impl Observer {
         self.rings.settled().question(now)
     }
 
+    /// The question about one query, if that is known, and whether its whole shape is, without which it cannot be planned.
+    pub fn question_about(&self, id: Fingerprint) -> Option<(Question, bool)> {
+        self.rings.settled().question_about(id)
+    }
+
     /// Takes what the planner's answer about a query means.
     pub fn explained(&self, id: Fingerprint, verdict: Verdict, now: Instant) {
         self.rings.sink().explained(id, verdict, now);

@@ -247,6 +247,10 @@ impl State {
         self.book.question((now, self.minute(now)))
     }
 
+    pub(super) fn question_about(&self, id: Fingerprint) -> Option<(Question, bool)> {
+        self.book.question_about(id)
+    }
+
     pub(super) fn explained(&mut self, id: Fingerprint, verdict: Verdict, now: Instant) {
         self.explains[verdict.place()] += 1;
         self.book.explained(id, verdict.into(), (now, self.minute(now)));

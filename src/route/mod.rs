@@ -2,7 +2,7 @@
 //!
 //! `route` is what the configuration names; the template that a path is folded into is an endpoint (`profile`).
 
-mod glob;
+pub(crate) mod glob;
 
 use std::time::Duration;
 
