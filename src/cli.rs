@@ -1,8 +1,12 @@
 //! The command line: what is asked for, and where the settings for it come from.
 //!
-//! - `advise`: asks a running Pacecar what should be done.
+//! - `advise`: asks a running Pacecar what should be done; `task`: has it do something in the background.
+//! - `port`: how either of them asks. `bar`: how far a task is, on a terminal.
 
 mod advise;
+mod bar;
+mod port;
+mod task;
 
 use std::{
     env,
@@ -41,7 +45,8 @@ pub fn action() -> Action {
     let args = Args::parse();
     let done = match &args {
         Args { command: Some(Command::Demo { listen, workers }), .. } => return demo(listen, *workers),
-        Args { command: Some(Command::Advise { url, token_file }), .. } => return advise(url, token_file.as_deref()),
+        Args { command: Some(Command::Advise { admin }), .. } => return advise(admin),
+        Args { command: Some(Command::Task(task)), .. } => return Action::Exit(task::task(task)),
         Args { check: Some(file), .. } => check(file),
         Args { print_config: true, .. } => load(args).map(|config| config.to_toml()),
         _ => {
@@ -65,6 +70,7 @@ pub fn action() -> Action {
     disable_help_subcommand = true,
     args_conflicts_with_subcommands = true,
     override_usage = "pacecar [OPTIONS]\n       pacecar advise [--url URL] [--token-file FILE]\n       \
+                      pacecar task [--url URL] [--token-file FILE] [--json] <COMMAND>\n       \
                       pacecar demo [--listen ADDR] [--workers N]",
     after_help = "PACECAR_CONFIG, PACECAR_UPSTREAM and PACECAR_LISTEN stand for the options of these names.\n\
                   An option beats the environment, and both beat the file."
@@ -93,13 +99,11 @@ struct Args {
 enum Command {
     /// Print what a running Pacecar finds should be done, and by which numbers
     Advise {
-        /// Its admin port
-        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
-        url: String,
-        /// The file with its token, if it has one
-        #[arg(long, value_name = "FILE")]
-        token_file: Option<PathBuf>,
+        #[command(flatten)]
+        admin: Admin,
     },
+    /// Have a running Pacecar do something in the background: warm its cache, purge it, explain a query, compare pages
+    Task(task::Args),
     /// Run a small web app to put Pacecar in front of
     Demo {
         /// Where the app listens
@@ -109,6 +113,23 @@ enum Command {
         #[arg(long, value_name = "N", value_parser = workers)]
         workers: Option<usize>,
     },
+}
+
+/// Which Pacecar is asked.
+#[derive(Debug, clap::Args)]
+struct Admin {
+    /// Its admin port
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090", global = true)]
+    url: String,
+    /// The file with its token, if it has one
+    #[arg(long, value_name = "FILE", global = true)]
+    token_file: Option<PathBuf>,
+}
+
+impl Admin {
+    fn port(&self) -> Result<port::Port, String> {
+        port::Port::new(&self.url, self.token_file.as_deref())
+    }
 }
 
 fn workers(text: &str) -> Result<usize, &'static str> {
@@ -122,8 +143,8 @@ fn demo(listen: &str, workers: Option<usize>) -> Action {
     }
 }
 
-fn advise(url: &str, token_file: Option<&Path>) -> Action {
-    Action::Exit(match advise::advise(url, token_file) {
+fn advise(admin: &Admin) -> Action {
+    Action::Exit(match admin.port().and_then(|port| advise::advise(&port)) {
         Ok(text) => print(&text),
         Err(why) => refuse(&why),
     })

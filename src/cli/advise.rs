@@ -1,28 +1,13 @@
 //! `pacecar advise`: asks a running Pacecar what should be done, and prints it for people.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    io::{self, Read},
-    path::Path,
-    time::Duration,
-};
+use std::{fmt::Write as _, time::Duration};
 
-use http::{Uri, header::AUTHORIZATION};
 use serde::Deserialize;
-use ureq::Agent;
 
-use crate::{admin::Token, advice::say};
+use super::port::{Port, plain};
+use crate::advice::say;
 
 const PATH: &str = "/performance/profile/insights";
-/// Longer than it takes to look at everything.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// A hundred findings take a tenth of this.
-const LONGEST_ANSWER: u64 = 4 << 20;
-/// A token is never longer, whatever stands around it.
-const LONGEST_TOKEN_FILE: u64 = 4096;
-/// What problems are shown of what another program said.
-const SHOWN: usize = 200;
 
 /// What is answered there, as far as it is printed.
 #[derive(Debug, Deserialize)]
@@ -65,89 +50,13 @@ struct Worth {
     milliseconds_per_request: Option<f64>,
 }
 
-/// An error of RFC 9457.
-#[derive(Debug, Deserialize)]
-struct Problem {
-    detail: String,
-}
-
-/// What is advised by the Pacecar whose admin port is at `url`, as text for a terminal.
+/// What is advised by the Pacecar of this admin port, as text for a terminal.
 ///
 /// # Errors
 /// One line that says what is in the way.
-pub(super) fn advise(url: &str, token_file: Option<&Path>) -> Result<String, String> {
-    let address = address(url)?;
-    let token = token_file.map(token).transpose()?;
-    let body = ask(&address, token.as_deref())?;
-    let insights = serde_json::from_slice(&body).map_err(|_| is_not_pacecar(&address))?;
+pub(super) fn advise(port: &Port) -> Result<String, String> {
+    let insights = port.get(PATH).and_then(|body| port.read(&body)).map_err(|unanswered| unanswered.why)?;
     Ok(show(&insights))
-}
-
-/// The URL without a slash at its end.
-fn address(url: &str) -> Result<String, String> {
-    let expected = || format!("--url {url:?}: expected a URL such as \"http://127.0.0.1:9090\"");
-    let uri: Uri = url.parse().map_err(|_| expected())?;
-    let is_right = uri.scheme_str() == Some("http") && uri.host().is_some() && uri.query().is_none();
-    if is_right { Ok(url.trim_end_matches('/').to_owned()) } else { Err(expected()) }
-}
-
-fn token(file: &Path) -> Result<String, String> {
-    let why = |why: String| format!("--token-file {file:?}: {why}");
-    let mut content = Vec::new();
-    let read = fs::File::open(file).and_then(|file| file.take(LONGEST_TOKEN_FILE).read_to_end(&mut content));
-    read.map_err(|error| why(format!("cannot be read: {error}")))?;
-    let text = String::from_utf8_lossy(content.trim_ascii()).into_owned();
-    let (least, most) = (Token::LENGTHS.start(), Token::LENGTHS.end());
-    let expected = || format!("expected a file with one line of {least} to {most} visible ASCII characters");
-    Token::parse(&content).map(|_| text).ok_or_else(|| why(expected()))
-}
-
-fn ask(address: &str, token: Option<&str>) -> Result<Vec<u8>, String> {
-    // What is asked for is on this machine or near it, and the token is for nobody else.
-    let config = Agent::config_builder().proxy(None).max_redirects(0).http_status_as_error(false);
-    let agent: Agent = config.timeout_global(Some(PATIENCE)).build().into();
-    let mut request = agent.get(format!("{address}{PATH}"));
-    if let Some(token) = token {
-        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-    }
-    let answer = request.call().map_err(|error| match error {
-        ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            format!("{address}: nobody listens there: expected the admin port of a running Pacecar")
-        }
-        ureq::Error::Timeout(_) => format!("{address}: no answer within {} s", PATIENCE.as_secs()),
-        ureq::Error::Io(error) => format!("{address}: cannot be asked: {error}"),
-        error @ (ureq::Error::HostNotFound | ureq::Error::ConnectionFailed) => {
-            format!("{address}: cannot be asked: {error}")
-        }
-        // It answers, and not in HTTP.
-        _ => is_not_pacecar(address),
-    })?;
-    let status = answer.status().as_u16();
-    let body = answer.into_body().into_with_config().limit(LONGEST_ANSWER).read_to_vec();
-    let body = body.map_err(|error| format!("{address}: the answer was cut: {error}"))?;
-    match (status, token) {
-        (200, _) => Ok(body),
-        (401, None) => Err(format!("{address}: it wants a token (401): name the file that has it with --token-file")),
-        (401, Some(_)) => Err(format!("{address}: it has another token than --token-file (401)")),
-        _ => match serde_json::from_slice(&body) {
-            Ok(Problem { detail }) => Err(format!("{address}: {status}: {}", shown(&detail))),
-            Err(_) => Err(is_not_pacecar(address)),
-        },
-    }
-}
-
-fn is_not_pacecar(address: &str) -> String {
-    format!("{address}: it answers, and not as Pacecar does: expected the address of an admin port")
-}
-
-/// On one line, and not longer than a person reads.
-fn shown(text: &str) -> String {
-    plain(text).replace('\n', " ").chars().take(SHOWN).collect()
-}
-
-/// Without what a terminal takes for commands: names of endpoints are made of what clients have sent.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 fn show(insights: &Insights) -> String {
@@ -267,21 +176,5 @@ These are all 2 that there are to advise, by 85 requests of the last 100 seconds
         let looked_at = LookedAt { requests: 0, lasts_seconds: -1.0, uptime_seconds: f64::NAN };
         let shown = show(&Insights { findings: vec![finding], muted: 0, looked_at });
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
-    }
-
-    #[test]
-    fn addresses() {
-        for (url, expected) in [
-            ("http://127.0.0.1:9090", Some("http://127.0.0.1:9090")),
-            ("http://pacecar.internal:9090/", Some("http://pacecar.internal:9090")),
-            ("http://[::1]:9090/sidecar", Some("http://[::1]:9090/sidecar")),
-            ("127.0.0.1:9090", None),
-            ("https://127.0.0.1:9090", None),
-            ("http://", None),
-            ("http://a/?b", None),
-            ("", None),
-        ] {
-            assert_eq!(address(url).ok().as_deref(), expected, "{url}");
-        }
     }
 }
