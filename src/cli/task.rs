@@ -248,7 +248,8 @@ fn wish(command: &Command) -> (Map<String, Value>, bool) {
         }
         Command::Purge { pattern, host, soft, dry_run, no_wait } => {
             let mode = if *soft { "soft" } else { "hard" };
-            let wish = json!({ "kind": "cache_purge", "pattern": pattern, "host": host, "mode": mode, "dry_run": dry_run });
+            let wish =
+                json!({ "kind": "cache_purge", "pattern": pattern, "host": host, "mode": mode, "dry_run": dry_run });
             (wish, no_wait)
         }
         Command::Explain { query_id, no_wait } => (json!({ "kind": "query_explain", "query_id": query_id }), no_wait),
@@ -294,7 +295,8 @@ fn follow(port: &Port, mut task: Task) -> Result<Vec<u8>, Failed> {
             }
             "failed" | "cancelled" => {
                 bar.end();
-                let why = error.as_ref().map_or_else(String::new, |error| format!(": {}: {}", error.reason, error.detail));
+                let why =
+                    error.as_ref().map_or_else(String::new, |error| format!(": {}: {}", error.reason, error.detail));
                 return Err(Failed::Failed(format!("{name}: {status}{why}")));
             }
             _ => bar.show(Shown { name: name.clone(), status: status.clone(), percent: *progress }),
@@ -443,7 +445,9 @@ fn purged(result: &Value) -> String {
     let bytes = say::bytes(number(&result["bytes"]) as f64);
     match (result["dry_run"].as_bool(), words(&result["mode"])) {
         (Some(true), _) => format!("{matched} of {looked_at} stored responses match {host}{pattern}: {bytes}.\n"),
-        (_, "soft") => format!("{cleared} of {looked_at} stored responses match {host}{pattern} and are stale now: {bytes}.\n"),
+        (_, "soft") => {
+            format!("{cleared} of {looked_at} stored responses match {host}{pattern} and are stale now: {bytes}.\n")
+        }
         _ => format!("{cleared} of {looked_at} stored responses matched {host}{pattern} and are gone: {bytes}.\n"),
     }
 }

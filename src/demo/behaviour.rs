@@ -25,6 +25,8 @@ use super::{cache_control, page};
 
 const DEFAULT_SLOWNESS: Duration = Duration::from_millis(700);
 const MAX_SLOWNESS: Duration = Duration::from_secs(5);
+/// Longer than anybody likes to wait.
+const REPORT: Duration = Duration::from_secs(8);
 /// One list of ten items, at one query each and one for the list: about 30 ms.
 const ITEMS: u32 = 10;
 const QUERY: Duration = Duration::from_micros(2_500);
@@ -37,6 +39,7 @@ pub(super) fn router() -> Router {
         .route("/slow", get(slow))
         .route("/n-plus-one", get(n_plus_one))
         .route("/error", get(error))
+        .route("/report", get(report).post(report))
         .route("/api/time", get(time))
         .route("/events", get(async || Sse::new(events())))
         .route("/api/echo", post(echo).layer(DefaultBodyLimit::max(MAX_ECHO_BYTES)))
@@ -52,6 +55,13 @@ async fn slow(Query(wanted): Query<Slowness>) -> Response {
     let duration = wanted.ms.map_or(DEFAULT_SLOWNESS, Duration::from_millis).min(MAX_SLOWNESS);
     sleep(duration).await;
     page("Slow", &format!("<p>This took {} ms.</p>", duration.as_millis())).into_response()
+}
+
+/// Sales by month, which take long to add up.
+async fn report() -> Response {
+    sleep(REPORT).await;
+    let rows: String = (1..=12).map(|month| format!("2026-{month:02},{}.00\n", month * 7919 % 1000)).collect();
+    ([(header::CONTENT_TYPE, "text/csv")], format!("month,sales\n{rows}")).into_response()
 }
 
 async fn n_plus_one() -> Response {

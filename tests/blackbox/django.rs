@@ -3,9 +3,12 @@
 
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::{
     apps::{OUR_FIELDS, Program, UNTOUCHED, assert_websocket, installed, source},
-    common::{Answer, Client, Sidecar, get, head, noise, post},
+    common::{Answer, Client, Sidecar, get, head, noise, post, request},
+    later::{place, result, until},
 };
 
 /// The servers that Django is deployed with: one for WSGI, one for ASGI.
@@ -228,4 +231,33 @@ async fn websockets_of_channels_pass_both_ways() {
     assert_websocket(&format!("ws://{}/echo/", sidecar.addr())).await;
     // The sidecar goes on answering what is no WebSocket.
     sidecar.get("/").await.assert_status(200);
+}
+
+#[tokio::test]
+async fn slow_report_is_fetched_later() {
+    let django = gunicorn();
+    let sidecar = Sidecar::in_front_of(&django).config("[[route]]\nmatch = \"/yearly/\"\nasync = true\n").start().await;
+    let ask = || get("/yearly/").header("Prefer", "respond-async, wait=1");
+    let (first, second, third) = tokio::join!(sidecar.send(ask()), sidecar.send(ask()), sidecar.send(ask()));
+    let waited = sidecar.send(get("/yearly/"));
+    let [first, second, third] = [first, second, third].map(|answer| place(&answer));
+    let cancelled = async {
+        sidecar.send(request("DELETE", &third)).await.assert_status(200);
+        until(&sidecar, &third, "cancelled").await
+    };
+    let (waited, cancelled, first_task, second_task) =
+        tokio::join!(waited, cancelled, until(&sidecar, &first, "completed"), until(&sidecar, &second, "completed"));
+    assert!(cancelled["progress"].as_u64().unwrap() < 100, "{cancelled}");
+    waited.assert_status(200).assert_field("X-Report", "yearly");
+    for (place, task) in [(first, first_task), (second, second_task)] {
+        assert_eq!((&task["progress"], &task["progress_source"]), (&json!(100), &json!("reported")));
+        let fetched = sidecar.get(&result(&place)).await;
+        fetched.assert_status(200).assert_body(&waited.body);
+        let without_length = |answer: &Answer| {
+            let fields = end_to_end(answer).into_iter();
+            fields.filter(|(name, _)| name != "content-length").collect::<Vec<_>>()
+        };
+        assert_eq!(without_length(&fetched), without_length(&waited));
+    }
+    sidecar.get(&result(&third)).await.assert_status(410);
 }

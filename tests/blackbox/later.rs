@@ -29,7 +29,7 @@ fn later(request: Request) -> Request {
 }
 
 /// Where a 202 says that the answer will be.
-fn place(answer: &Answer) -> String {
+pub(crate) fn place(answer: &Answer) -> String {
     answer.assert_status(202).assert_field("Preference-Applied", "respond-async").assert_field("Retry-After", "2");
     answer.assert_field("Cache-Control", "no-store").assert_field("Vary", "Prefer");
     let place = answer.field("Location").expect("a place").to_owned();
@@ -38,17 +38,17 @@ fn place(answer: &Answer) -> String {
     place
 }
 
-fn result(place: &str) -> String {
+pub(crate) fn result(place: &str) -> String {
     place.replace("?k=", "/result?k=")
 }
 
-fn shown(answer: &Answer) -> Value {
+pub(crate) fn shown(answer: &Answer) -> Value {
     answer.assert_field("Content-Type", "application/json");
     serde_json::from_slice(&answer.body).expect("JSON")
 }
 
 /// How a task stands once it is there.
-async fn until(sidecar: &Sidecar, place: &str, status: &str) -> Value {
+pub(crate) async fn until(sidecar: &Sidecar, place: &str, status: &str) -> Value {
     let mut client = sidecar.client().await;
     within(format!("{place} to be {status}"), async {
         loop {

@@ -16,6 +16,7 @@ mod clients;
 mod common;
 mod compression;
 mod compression_properties;
+mod crash;
 mod dashboard;
 mod django;
 mod drain;

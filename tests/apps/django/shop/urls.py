@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import files, views
+from . import files, slow, views
 
 urlpatterns = [
     path("", views.home),
@@ -13,4 +13,5 @@ urlpatterns = [
     path("upload/", files.upload),
     path("report/", files.report),
     path("report/ask/", files.ask),
+    path("yearly/", slow.yearly),
 ]
