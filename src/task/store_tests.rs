@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use redb::{BackendError, Database, StorageBackend, TableDefinition};
 use tempfile::TempDir;
@@ -437,5 +438,47 @@ async fn a_file_that_is_none_of_ours_turns_tasks_off_and_is_not_changed() {
     for name in ["begun", "empty"] {
         let processor = open(settings(&at(name))).await;
         processor.submit(wish(Kind::HttpAsync), endless()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_tasks_are_listed_after_a_restart_as_before() {
+    const TASKS: usize = 10_000;
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("tasks");
+    let processor = open(Settings { queue: TASKS, max_concurrent: 100, ..settings(&file) }).await;
+    let submitted = (0..TASKS).map(|nth| {
+        let kind = if nth % 4 == 0 { Kind::CacheWarmup } else { Kind::HttpAsync };
+        processor.submit(wish(kind), echo(Bytes::from(nth.to_string())))
+    });
+    let accepted: Vec<_> = join_all(submitted).await.into_iter().map(|accepted| accepted.unwrap().record.id).collect();
+    for id in &accepted {
+        ended(&processor, *id).await;
+    }
+    processor.stop(Duration::from_secs(60)).await;
+    drop(processor);
+
+    let processor = open(settings(&file)).await;
+    for (filter, expected) in [
+        (Filter::default(), TASKS),
+        (Filter { kind: Some(Kind::CacheWarmup), ..Filter::default() }, TASKS / 4),
+        (Filter { status: Some(Status::Completed), kind: Some(Kind::HttpAsync) }, TASKS - TASKS / 4),
+        (Filter { status: Some(Status::Failed), ..Filter::default() }, 0),
+    ] {
+        let (mut numbers, mut before) = (Vec::new(), None);
+        loop {
+            let page = processor.list(&filter, before, 100);
+            assert!(page.tasks.len() <= 100 && page.total == expected, "{} of {}", page.tasks.len(), page.total);
+            numbers.extend(page.tasks.iter().map(|record| record.number));
+            match page.next {
+                Some(next) => before = Some(next),
+                None => break,
+            }
+        }
+        assert!(numbers.len() == expected && numbers.is_sorted_by(|newer, older| newer > older), "{filter:?}");
+    }
+    for nth in [0, TASKS / 2, TASKS - 1] {
+        let Fetched::Found(found) = processor.result(accepted[nth]).await else { panic!("no result of {nth}") };
+        assert_eq!(found.body, nth.to_string());
     }
 }

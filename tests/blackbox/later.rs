@@ -327,3 +327,43 @@ async fn writes_are_seen_by_whoever_reads_after_them() {
     until(&sidecar, &place, "completed").await;
     sidecar.get("/reports/1").await.assert_cache("miss");
 }
+
+#[tokio::test]
+async fn damaged_file_turns_tasks_off_and_nothing_else() {
+    let gate = Gate::new();
+    let origin = origin(&gate).await;
+    gate.open();
+    let kept = tempfile::TempDir::new().unwrap();
+    let file = kept.path().join("tasks");
+    let config = format!("{ASYNC}[tasks]\nstore = {file:?}\n");
+    let mut whole = Sidecar::in_front_of(&origin).config(&config).start().await;
+    assert!(!file.exists(), "it is made with the first task");
+    let promised = place(&whole.send(later(get("/reports/slow"))).await);
+    until(&whole, &promised, "completed").await;
+    whole.terminate().await;
+    whole.wait().await;
+
+    let good = std::fs::read(&file).unwrap();
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut damaged = good.clone();
+    damaged[..4096].iter_mut().for_each(|byte| *byte = random.u8(..));
+    std::fs::write(&file, &damaged).unwrap();
+    let mut sidecar = Sidecar::in_front_of(&origin).config(&config).start().await;
+    assert_eq!(sidecar.metric("pacecar_tasks_store_up").await, 0.0);
+    // Whoever would be answered later is answered now.
+    for request in [get("/reports/slow"), post("/reports/made", "x")] {
+        let status = if request.method == "GET" { 200 } else { 201 };
+        sidecar.send(later(request)).await.assert_status(status).assert_no_field("Preference-Applied");
+    }
+    sidecar.get("/reports/quick").await.assert_status(200);
+    sidecar.get(&promised).await.assert_status(404);
+    let stats = &sidecar.admin_get("/performance/tasks").await["stats"]["store"];
+    assert_eq!(stats["state"], "off", "{stats}");
+    assert_eq!(std::fs::read(&file).unwrap(), damaged, "nothing of it is thrown away");
+    sidecar.terminate().await;
+    sidecar.wait().await;
+
+    std::fs::write(&file, good).unwrap();
+    let sidecar = Sidecar::in_front_of(&origin).config(&config).start().await;
+    sidecar.get(&result(&promised)).await.assert_status(200).assert_body("the report");
+}
