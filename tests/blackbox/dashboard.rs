@@ -153,7 +153,8 @@ async fn a_task_is_watched_and_cancelled() {
     let origin = Origin::new().route("/first", first).route("/second", second).start().await;
     let sidecar = Sidecar::in_front_of(&origin).start().await;
     let urls = ["/first", "/second"].map(|path| format!("http://{}{path}", sidecar.addr()));
-    let mut browser = Browser::begin(&sidecar, "tasks", json!({ "urls": urls })).await;
+    let mut browser =
+        Browser::begin(&sidecar, "tasks", json!({ "urls": urls, "pictures": env::var("PACECAR_PICTURES").ok() })).await;
     browser.wants("let the first one through").await;
     gates[0].open();
     browser.told().await;

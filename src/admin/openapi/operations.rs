@@ -417,16 +417,19 @@ fn tasks() -> Vec<Told> {
 fn job() -> OneOfBuilder {
     let of = |kind: Kind| {
         let job = closed().property("kind", word([kind.word()])).required("kind");
-        job.property("timeout_s", number(1, 3600, 300).description(Some("It may run for so many seconds.")))
+        // By default, that of the configuration, and longer for a warm-up.
+        let timeout = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(3600));
+        job.property("timeout_s", timeout.description(Some("It may run for so many seconds.")))
     };
     let strings = |most| ArrayBuilder::new().items(text()).min_items(Some(1)).max_items(Some(most));
-    let variant = || closed().property("accept-encoding", text()).property("accept-language", text());
+    let value = || text().pattern(Some("^[ -~]{0,200}$"));
+    let variant = || closed().property("accept-encoding", value()).property("accept-language", value());
     let warmup = || {
         of(Kind::CacheWarmup)
             .property("concurrency", number(1, 10, 2))
             .property("rate", number(1, 100, 10).description(Some("URLs a second.")))
             .property("max_urls", number(1, 5000, 5000))
-            .property("variants", ArrayBuilder::new().items(variant()).min_items(Some(1)))
+            .property("variants", ArrayBuilder::new().items(variant()).min_items(Some(1)).max_items(Some(8)))
     };
     let source = || word(["proxy", "app"]).description(Some("`app` goes past the cache."));
     let side = || {
@@ -454,7 +457,7 @@ fn job() -> OneOfBuilder {
         )
         .item(
             of(Kind::QueryExplain)
-                .property("query_id", text())
+                .property("query_id", text().pattern(Some("^q_[0-9a-f]{16}$")))
                 .required("query_id")
                 .description(Some("Asks PostgreSQL how it would execute a query.")),
         )

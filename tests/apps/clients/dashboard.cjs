@@ -461,19 +461,25 @@ const scenarios = {
     assert.match(page.url(), /task_status=running&task_kind=cache_warmup/);
 
     // By itself, with its way.
-    await row.getByRole("button", { name: begun.name }).click();
+    await row.getByRole("button", { name: begun.name, exact: true }).click();
     const dialog = page.getByRole("dialog");
     await dialog.getByText(begun.id).waitFor();
     assert.deepEqual(await dialog.locator("tbody tr td:nth-child(2)").allInnerTexts(), ["pending", "running"]);
     await assertAccessible(page, "one task");
+    const picture = async (of, name) => {
+      if (job.pictures) await of.screenshot({ path: join(job.pictures, `${name}.png`) });
+    };
+    await picture(page, "task");
     const linked = await open(browser, job, { width: 390, scheme: "dark", path: page.url().slice(job.base.length + 1) });
     await linked.getByRole("dialog").getByText(begun.id).waitFor();
     await assertAccessible(linked, "one task, 390 px");
     await assertFits(linked, "one task, 390 px");
+    await picture(linked, "task-390");
     await linked.keyboard.press("Escape");
     await linked.locator(`#tasks tr[data-task="${begun.id}"]`).waitFor();
     await assertAccessible(linked, "tasks, 390 px");
     await assertFits(linked, "tasks, 390 px");
+    await picture(linked.locator("#tasks"), "tasks-390");
     await linked.context().close();
 
     // Asked first: to keep it is what comes under the finger.
@@ -484,6 +490,7 @@ const scenarios = {
     await dialog.waitFor({ state: "detached" });
     await page.locator("#task-status").selectOption("");
     await row.getByRole("button", { name: /^Cancel/ }).click();
+    await picture(page.locator("#tasks"), "tasks");
     await row.getByRole("button", { name: /^Really cancel/ }).click();
     await until("that it is cancelled", async () => /cancelled/.test(await text()));
     assert.equal(await row.getByRole("button", { name: /cancel/i }).count(), 0, "what has ended is not cancelled");
