@@ -6,7 +6,8 @@
 //! - `entries`: the app's own results, put, got and deleted; `body`: how bodies are received.
 //! - `insights`: what should be done; `mute`: what not; `markers`: moments from which on things may be different.
 //! - `query_stats`: the app's database queries; `receiver`: the spans that they are known from, on a port of its own.
-//! - `tasks`: what is empty as yet; `dashboard`: everything at once, with the `ledger`; `stream`: the same once a second.
+//! - `tasks`: work in the background, shown, begun and cancelled.
+//! - `dashboard`: everything at once, with the `ledger`; `stream`: the same once a second.
 //! - `openapi`: what all of this looks like, for programs; `examples`: an answer of each endpoint, held against it.
 //! - `page`: the dashboard for people, which asks the endpoints above.
 //! - `metrics`: the same figures for Prometheus; `exposition`: how metric families are put together.
