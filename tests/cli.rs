@@ -260,10 +260,12 @@ fn help_is_short_and_names_everything() {
 
 Usage: pacecar [OPTIONS]
        pacecar advise [--url URL] [--token-file FILE]
+       pacecar task [--url URL] [--token-file FILE] [--json] <COMMAND>
        pacecar demo [--listen ADDR] [--workers N]
 
 Commands:
   advise  Print what a running Pacecar finds should be done, and by which numbers
+  task    Have a running Pacecar do something in the background: warm its cache, purge it, explain a query, compare pages
   demo    Run a small web app to put Pacecar in front of
 
 Options:
@@ -322,6 +324,28 @@ fn advice_that_cannot_be_had_is_one_line() {
     strange.join().unwrap();
     let nobody = "nobody listens there: expected the admin port of a running Pacecar\n";
     pacecar(&["advise", "--url", &url]).refuses(&format!("{url}: {nobody}"));
+}
+
+#[test]
+fn a_task_that_cannot_be_begun_tells_wrong_use_from_failure() {
+    for wrong in [
+        &["task"][..],
+        &["task", "warm"],
+        &["task", "warm", "/a", "--sitemap", "/b"],
+        &["task", "warm", "/a", "--rate", "0"],
+        &["task", "compare", "/a"],
+        &["task", "compare", "/a", "/b", "--a-from", "cache"],
+    ] {
+        assert_eq!(pacecar(wrong).output().status.code(), Some(2), "{wrong:?}");
+    }
+    pacecar(&["task", "list", "--url", "here"])
+        .refuses("--url \"here\": expected a URL such as \"http://127.0.0.1:9090\"\n");
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{nobody}");
+    let why = format!("{url}: nobody listens there: expected the admin port of a running Pacecar\n");
+    for args in [&["list"][..], &["show", "task_1"], &["cancel", "task_1"], &["warm", "/a"], &["purge", "/a"]] {
+        pacecar(&[&["task", "--url", &url], args].concat()).ends(1, "", &why);
+    }
 }
 
 #[test]

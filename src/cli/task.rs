@@ -489,3 +489,120 @@ fn compared(result: &Value) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test, a panic is a failure")]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn wished(line: &[&str]) -> (Value, bool) {
+        let Line { args } = Line::try_parse_from([&["task"], line].concat()).unwrap();
+        let (wish, no_wait) = wish(&args.command);
+        (wish.into(), no_wait)
+    }
+
+    #[test]
+    fn what_is_asked_for() {
+        for (line, expected) in [
+            (&["warm", "/a", "/b"][..], json!({ "kind": "cache_warmup", "urls": ["/a", "/b"] })),
+            (
+                &["warm", "--sitemap", "/s", "--rate", "7", "--concurrency", "3"],
+                json!({ "kind": "cache_warmup", "sitemap": "/s", "rate": 7, "concurrency": 3 }),
+            ),
+            (
+                &["purge", "/p/**"],
+                json!({ "kind": "cache_purge", "pattern": "/p/**", "mode": "hard", "dry_run": false }),
+            ),
+            (
+                &["purge", "/p/**", "--soft", "--dry-run", "--host", "a"],
+                json!({ "kind": "cache_purge", "pattern": "/p/**", "host": "a", "mode": "soft", "dry_run": true }),
+            ),
+            (&["explain", "q_1"], json!({ "kind": "query_explain", "query_id": "q_1" })),
+            (
+                &["compare", "/a", "/b", "--b-from", "app", "--requests", "10"],
+                json!({
+                    "kind": "compare", "a": { "url": "/a", "from": "proxy" }, "b": { "url": "/b", "from": "app" },
+                    "requests": 10,
+                }),
+            ),
+        ] {
+            assert_eq!(wished(line), (expected.clone(), false), "{line:?}");
+            assert_eq!(wished(&[line, &["--no-wait"]].concat()), (expected, true), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn ids_are_parts_of_a_path() {
+        assert_eq!(of("task_1a"), "/performance/tasks/task_1a");
+        assert_eq!(of("../a?b#c d"), "/performance/tasks/..%2Fa%3Fb%23c%20d");
+    }
+
+    #[test]
+    fn lists_and_details() {
+        let task = json!({
+            "id": "task_1", "name": "cache_purge of /a", "status": "failed", "progress": 7, "kind": "cache_purge",
+            "created_at": "2026-01-01T00:00:00.000Z", "queue_ms": 3, "execution_ms": null,
+            "error": { "reason": "error", "detail": "why" },
+            "history": [{ "at": "2026-01-01T00:00:01.000Z", "from": "pending", "to": "failed", "by": "system", "reason": "error", "detail": null }],
+        });
+        assert_eq!(
+            detail(&serde_json::from_value(task.clone()).unwrap()),
+            "cache_purge of /a\n  task_1\n  failed, 7 %: error: why\n  begun 2026-01-01T00:00:00.000Z\n  waited 3 ms\n  \
+             2026-01-01T00:00:01.000Z  failed by system: error\n"
+        );
+        let tasks = json!({ "tasks": [task], "total": 2 });
+        assert_eq!(
+            list(&serde_json::from_value(tasks).unwrap()),
+            "task_1  failed       7 %  cache_purge of /a\nThese are the newest 1 of 2.\n"
+        );
+        assert_eq!(list(&Tasks { tasks: Vec::new(), total: 0 }), "There are no tasks.\n");
+    }
+
+    #[test]
+    fn what_tasks_came_to() {
+        let warmed = json!({
+            "kind": "cache_warmup", "asked": 9, "took_ms": 900, "stored": 5, "hits": 1, "revalidated": 0, "collapsed": 0,
+            "not_stored": { "total": 2, "by_reason": { "private": 2 } },
+            "failed": { "total": 1, "by_reason": { "status 404": 1 } },
+            "pages": { "foreign": 3, "left_out": 0, "sitemaps": { "problems": ["http://a/s: it is cut off"] } },
+        });
+        let purged = |mode, dry_run| {
+            json!({
+                "kind": "cache_purge", "pattern": "/a/**", "host": null, "mode": mode, "dry_run": dry_run, "looked_at": 9,
+                "matched": 4, "cleared": 3, "bytes": 100,
+            })
+        };
+        let explained = json!({
+            "kind": "query_explain", "query": "SELECT ?", "index": { "because": "why" }, "plan": { "cost": 7.0, "scans": [] },
+            "proposal": { "cost_with_index": 1.0 },
+        });
+        let side = json!({ "median_ms": 1.0, "p95_ms": 2.0, "answers": 10, "from": "proxy", "hits": 9, "url": "/a" });
+        let compared = json!({ "kind": "compare", "verdict": "a is", "a": side, "b": side });
+        let side = "median 1.00 ms, p95 2.00 ms, 10 answers of the proxy, 9 hits: /a";
+        for (result, expected) in [
+            (
+                warmed,
+                "Asked for 9 pages in 900 ms:\n       5 stored now\n       1 stored before\n       2 not stored: private\n       \
+                 1 failed: status 404\n       3 URLs of other hosts were left out (tasks.hosts allows them)\n  http://a/s: it is \
+                 cut off\n"
+                    .to_owned(),
+            ),
+            (purged("hard", true), "4 of 9 stored responses match /a/**: 100 bytes.\n".into()),
+            (purged("soft", false), "3 of 9 stored responses match /a/** and are stale now: 100 bytes.\n".into()),
+            (purged("hard", false), "3 of 9 stored responses matched /a/** and are gone: 100 bytes.\n".into()),
+            (explained, "SELECT ?\n  why\n  The plan costs 7.0 units of the planner, and 1.0 with the index.\n".into()),
+            (compared, format!("a is\n  a: {side}\n  b: {side}\n")),
+            (json!({}), "{}\n".into()),
+        ] {
+            assert_eq!(outcome(&result), expected);
+        }
+    }
+}

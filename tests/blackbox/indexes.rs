@@ -13,7 +13,7 @@ use crate::{
 };
 
 const OPTIMIZATION: &str = "/performance/query/optimization?limit=100";
-const EXPLAIN: &str = "[query.otlp]\nlisten = \"127.0.0.1:0\"\n[query.explain]\nurl_env = \"EXPLAIN_URL\"";
+pub(crate) const EXPLAIN: &str = "[query.otlp]\nlisten = \"127.0.0.1:0\"\n[query.explain]\nurl_env = \"EXPLAIN_URL\"";
 
 /// What a shop may have: large tables with and without the indexes that they need.
 const SCHEMA: &str = r#"
@@ -120,7 +120,7 @@ async fn sidecar(url: &str) -> Sidecar {
 }
 
 /// Tells of twenty executions of each query, which makes it worth a question, as OpenTelemetry does.
-async fn tell(sidecar: &Sidecar, queries: &[&str]) {
+pub(crate) async fn tell(sidecar: &Sidecar, queries: &[&str]) {
     let attribute = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
     let span = |text: &str, nth: usize| {
         // An app of several databases says which.

@@ -31,6 +31,7 @@ mod head;
 mod herd;
 mod indexes;
 mod invalidation;
+mod jobs;
 mod keyed;
 mod large;
 mod later;
