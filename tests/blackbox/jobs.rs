@@ -320,15 +320,8 @@ async fn a_restart_goes_on_with_a_warm_up() {
     first.wait().await;
     gate.open();
     let second = Sidecar::in_front_of(&origin).config(&config).start().await;
-    let ended = within("the warm-up to end", async {
-        loop {
-            let shown: Value = serde_json::from_slice(&run(&second, &["show", &id, "--json"]).await.stdout).unwrap();
-            if !matches!(shown["status"].as_str(), Some("pending" | "running")) {
-                return shown;
-            }
-        }
-    });
-    let ended = ended.await;
+    second.until_metric("pacecar_tasks_finished_total{kind=\"cache_warmup\",status=\"completed\"}", 1.0).await;
+    let ended = result(&second, &["show", &id]).await;
     assert_eq!((&ended["status"], &ended["attempt"]), (&"completed".into(), &2.into()), "{ended:#}");
     for path in &paths {
         hit(&second, "shop.example", path).await;
