@@ -555,7 +555,7 @@ mod tests {
         });
         assert_eq!(
             detail(&serde_json::from_value(task.clone()).unwrap()),
-            "cache_purge of /a\n  task_1\n  failed, 7 %: error: why\n  begun 2026-01-01T00:00:00.000Z\n  waited 3 ms\n  \
+            "cache_purge of /a\n  task_1\n  failed, 7 %: error: why\n  begun 2026-01-01T00:00:00.000Z\n  waited 3.0 ms\n  \
              2026-01-01T00:00:01.000Z  failed by system: error\n"
         );
         let tasks = json!({ "tasks": [task], "total": 2 });
