@@ -142,7 +142,7 @@ fn target(text: &str) -> Result<Box<str>, &'static str> {
 
 /// What is shown of something that was given.
 pub(super) fn clipped(text: &str) -> &str {
-    &text[..text.floor_char_boundary(100)]
+    text.char_indices().nth(100).map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]
