@@ -13,8 +13,8 @@
 //! - [`query`]: the app's database queries: which there are, for which requests, and what is wrong with them.
 //! - [`observe`]: what a cache would have answered, saved and got wrong.
 //! - [`advice`]: what should be done, by which numbers: pure rules over snapshots of all these.
-//! - [`task`]: work in the background: its states, the file that it survives restarts in, and who runs it. Nothing hands it
-//!   work yet.
+//! - [`task`]: work in the background: its states, the file that it survives restarts in, and who runs it.
+//! - [`job`]: what the operator has done as tasks: warming up, purging, explaining a query, comparing two pages.
 //! - [`rings`]: how what a request tells gets from its thread to where it is counted, without a lock.
 //! - [`units`]: durations and sizes, as people write them.
 //! - [`traffic`]: counters of the front door: connections, refusals, failures of the origin.
