@@ -171,6 +171,7 @@ impl Engine {
         told: Result<Heeded, UpstreamFailure>,
         reply: &mut R,
     ) -> Option<Served> {
+        request.rule.counts.bypassed(Bypass::Async);
         let Heeded { head, body, asked } = match told {
             Ok(heeded) => heeded,
             Err(failure) => {
@@ -178,7 +179,6 @@ impl Engine {
                 return Some(Served { outcome: CacheOutcome::Bypass, ..served });
             }
         };
-        request.rule.counts.bypassed(Bypass::Async);
         let status = CacheStatus::Bypassed(Bypass::Async);
         let served = Served {
             detail: status.detail(),
@@ -196,7 +196,6 @@ impl Engine {
 
     /// Says where the answer will be (RFC 9110 §15.3.3).
     async fn accepted<R: Reply>(&self, request: &Request, record: &Record, secret: Option<&Secret>, reply: &mut R) {
-        request.rule.counts.bypassed(Bypass::Async);
         let secret = secret.map(Secret::reveal).unwrap_or_default();
         let (head, body) = problem::json(202, &monitor::shown(record, &secret));
         let mut added = Vec::with_capacity(256);
@@ -222,6 +221,7 @@ impl Engine {
                         self.state.traffic.upstream_failed(failure);
                         let is_told = told.is_some_and(|told| told.send(Err(failure)).is_ok());
                         if !is_told {
+                            request.rule.counts.bypassed(Bypass::Async);
                             let served = Served::new(failure.status(), CacheOutcome::Bypass);
                             self.record(&request, Served { error: Some(failure.name()), ..served }, 0);
                         }
@@ -240,6 +240,7 @@ impl Engine {
                 let served = served.with_database(head);
                 let is_told = told.is_some_and(|told| told.send(Ok(heeded)).is_ok());
                 if !is_told {
+                    request.rule.counts.bypassed(Bypass::Async);
                     self.record(&request, served, bytes);
                 }
                 Ok(outcome)
@@ -278,7 +279,7 @@ impl Engine {
     /// has by itself.
     fn kept(&self, request: &Request, heeded: &Heeded) -> Outcome {
         let personal = self.state.cache.asker(&request.head, &request.rule.policy).is_identified();
-        let copy = self.copy(&request.head, &request.rule, &heeded.head, Some(&heeded.body), personal);
+        let copy = self.copy(&request.head, &request.rule, &heeded.head, None, personal);
         let head = copy.edits.apply(&heeded.head);
         let mut headers = HeaderMap::new();
         for (name, value) in head.fields() {

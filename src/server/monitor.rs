@@ -244,10 +244,9 @@ impl Engine {
         self.note(request, &Served { whole, ..Served::new(head.status(), Outcome::Bypass) }, reply.sent());
     }
 
-    /// Counts an answer that says nothing about how fast the app is.
+    /// Counts the bytes of an answer that says nothing about the app, and of which the cache takes no notice.
     fn note(&self, request: &Request, served: &Served, bytes: u64) {
         let duration = Instant::now() - request.began;
-        request.rule.counts.answered(served.outcome);
         self.state.traffic.response_bodies.add(bytes);
         self.log(request, served, duration, bytes);
     }
