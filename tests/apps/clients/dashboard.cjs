@@ -243,7 +243,7 @@ const scenarios = {
     await linked.getByRole("dialog").getByText("Clients see").waitFor();
     await linked.keyboard.press("Escape");
     await linked.getByRole("dialog").waitFor({ state: "detached" });
-    assert.ok(!linked.url().includes("endpoint="), linked.url());
+    await until("its address", () => !linked.url().includes("endpoint="));
 
     expected.push(/404/);
     const unknown = await open(browser, job, { path: "?endpoint=GET+/never&window=nonsense&sort=nonsense&order=7" });
@@ -458,7 +458,7 @@ const scenarios = {
     await page.locator("#task-status").selectOption("running");
     await page.locator("#task-kind").selectOption("cache_warmup");
     await row.waitFor();
-    assert.match(page.url(), /task_status=running&task_kind=cache_warmup/);
+    await until("the address", () => page.url().includes("task_status=running&task_kind=cache_warmup"));
 
     // By itself, with its way.
     await row.getByRole("button", { name: begun.name, exact: true }).click();
