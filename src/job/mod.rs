@@ -101,8 +101,9 @@ impl Jobs {
                 return Err(NotBegun::Unavailable(why.into()));
             }
             if self.state.queries.question_about(*id).is_none() {
-                let why =
-                    format!("query_id = \"{id}\": no such query is known: expected one of /performance/query/stats");
+                let why = format!(
+                    "query_id = \"{id}\": no such query is known: expected one of /performance/query/optimization"
+                );
                 return Err(NotBegun::Invalid(why));
             }
         }
