@@ -38,7 +38,7 @@ use super::{
 };
 
 /// What is under it is never the app's.
-const PREFIX: &[u8] = b"/.pacecar/";
+pub(super) const PREFIX: &str = "/.pacecar/";
 const TASKS: &str = "/.pacecar/tasks/";
 /// Seconds after which it is worth looking again.
 pub(super) const RETRY_AFTER: &[u8] = b"2";
@@ -61,7 +61,7 @@ struct Asked<'a> {
 
 /// Whether a request is for Pacecar itself.
 pub(super) fn is_own(head: &RequestHead) -> bool {
-    head.path().starts_with(PREFIX)
+    head.path().starts_with(PREFIX.as_bytes())
 }
 
 /// Where a task is found, and by whoever knows this address only.

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Answer, Gate, Origin, Request, Sidecar, get, head, ok, post, raw, request, status, within};
+use crate::{
+    access_log::lines,
+    common::{Answer, Gate, Origin, Request, Sidecar, get, head, ok, post, raw, request, status, within},
+};
 
 const ASYNC: &str = "[[route]]\nmatch = \"/reports/**\"\nasync = true\n";
 
@@ -366,4 +369,79 @@ async fn damaged_file_turns_tasks_off_and_nothing_else() {
     std::fs::write(&file, good).unwrap();
     let sidecar = Sidecar::in_front_of(&origin).config(&config).start().await;
     sidecar.get(&result(&promised)).await.assert_status(200).assert_body("the report");
+}
+
+#[tokio::test]
+async fn task_may_take_longer_than_an_answer() {
+    let gate = Gate::new();
+    let origin = origin(&gate).await;
+    let impatient = format!("{ASYNC}[server.timeouts]\nread = \"1ms\"\n");
+    let sidecar = Sidecar::in_front_of(&origin).config(&impatient).start().await;
+    let place = place(&sidecar.send(later(get("/reports/slow"))).await);
+    gate.arrivals(1).await;
+    sidecar.get("/reports/slow").await.assert_status(504);
+    assert_eq!(shown(&sidecar.get(&place).await)["status"], "running");
+    gate.open();
+    until(&sidecar, &place, "completed").await;
+}
+
+#[tokio::test]
+async fn task_that_takes_too_long_fails() {
+    let origin = origin(&Gate::new()).await;
+    let sidecar = Sidecar::in_front_of(&origin).config(&format!("{ASYNC}[tasks]\ntimeout = \"1s\"\n")).start().await;
+    let place = place(&sidecar.send(later(get("/reports/slow"))).await);
+    let task = until(&sidecar, &place, "failed").await;
+    assert_eq!((&task["error"]["reason"], &task["timeout_s"]), (&json!("timeout"), &json!(1)));
+    sidecar.get(&result(&place)).await.assert_status(504);
+    sidecar.until_metric("pacecar_upstream_in_flight", 0.0).await;
+}
+
+#[tokio::test]
+async fn nothing_secret_is_written_down() {
+    let gate = Gate::new();
+    let origin = origin(&gate).await;
+    let kept = tempfile::TempDir::new().unwrap();
+    let file = kept.path().join("tasks");
+    let log = kept.path().join("access.log");
+    let config = format!("{ASYNC}[tasks]\nstore = {file:?}\n");
+    let logging = format!("access_log = \"all\"\naccess_log_path = {log:?}");
+    let sidecar = Sidecar::in_front_of(&origin).server(&logging).config(&config).start().await;
+    let request = later(post("/reports/slow", "a body")).header("Authorization", "Bearer geheim");
+    let place = place(&sidecar.send(request.header("Cookie", "session=geheim").header("X-Api-Key", "geheim")).await);
+    gate.arrivals(1).await;
+    assert_eq!(origin.last().field("Authorization"), Some("Bearer geheim"));
+    gate.open();
+    let ask = || get(&place).header("Authorization", "Bearer geheim");
+    within("the end", async {
+        while shown(&sidecar.send(ask()).await)["finished_at"].is_null() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let secret = place.split_once("?k=").unwrap().1;
+    let written = std::fs::read(&file).unwrap();
+    let holds = |text: &str| written.windows(text.len()).any(|part| part == text.as_bytes());
+    assert!(holds("the report"), "the result is there");
+    assert!(!holds("geheim") && !holds(secret), "what opens it is not");
+    // The 202, and who has asked how it stands.
+    let lines = lines(&log, 2).await.concat() + &sidecar.log();
+    assert!(lines.contains("k=***") && !lines.contains("geheim") && !lines.contains(secret), "{lines}");
+}
+
+#[tokio::test]
+async fn go_ahead_is_given_for_a_body_that_is_kept() {
+    let gate = Gate::new();
+    let origin = origin(&gate).await;
+    let sidecar = sidecar(&origin).await;
+    let mut client = sidecar.client().await;
+    let head = "POST /reports/slow HTTP/1.1\r\nHost: a\r\nPrefer: respond-async\r\nExpect: 100-continue\r\n\
+                Content-Length: 4\r\n\r\n";
+    client.send_bytes(head).await;
+    assert!(client.until("HTTP/1.1 100 Continue\r\n\r\n").await);
+    client.send_bytes("bodyGET /other HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    place(&client.answer("POST").await);
+    client.answer("GET").await.assert_status(200).assert_body("as ever");
+    gate.arrivals(1).await;
+    let sent = origin.log().into_iter().find(|sent| sent.method == "POST").unwrap();
+    assert_eq!((&*sent.body, sent.field("Expect")), (&b"body"[..], None));
 }

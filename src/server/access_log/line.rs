@@ -8,6 +8,8 @@ use std::{
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value};
 
+use crate::server::monitor;
+
 /// One request, as its line tells it.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Line {
@@ -150,7 +152,7 @@ const REDACTED: &str = "***";
 fn path_and_query(target: &[u8]) -> (String, Option<String>) {
     let target = text(target);
     match target.split_once('?') {
-        Some((path, query)) => (path.into(), Some(redacted(query))),
+        Some((path, query)) => (path.into(), Some(redacted(path, query))),
         None => (target, None),
     }
 }
@@ -167,14 +169,15 @@ fn redacted_url(url: &[u8]) -> String {
         None => url,
     };
     match without_userinfo.split_once('?') {
-        Some((path, query)) => format!("{path}?{}", redacted(query)),
+        Some((path, query)) => format!("{path}?{}", redacted(path, query)),
         None => without_userinfo,
     }
 }
 
-fn redacted(query: &str) -> String {
+fn redacted(path: &str, query: &str) -> String {
+    let opens_a_task = path.contains(monitor::PREFIX);
     let pair = |pair: &str| match pair.split_once('=') {
-        Some((name, _)) if is_secret(name) => format!("{name}={REDACTED}"),
+        Some((name, _)) if is_secret(name) || (opens_a_task && name == "k") => format!("{name}={REDACTED}"),
         _ => pair.to_string(),
     };
     query.split('&').map(pair).collect::<Vec<_>>().join("&")
@@ -255,14 +258,21 @@ pub(super) mod tests {
     #[test]
     fn secrets_are_told_by_the_names_of_their_parameters() {
         for (query, expected) in [
-            ("a=1", "a=1"),
+            ("a=1&k=2", "a=1&k=2"),
             ("Token=1&x=2", "Token=***&x=2"),
             ("user_password=1", "user_password=***"),
             ("X-Amz-Signature=1&X-Amz-Credential=2", "X-Amz-Signature=***&X-Amz-Credential=***"),
             ("flag&api_key=", "flag&api_key=***"),
             ("", ""),
         ] {
-            assert_eq!(redacted(query), expected);
+            assert_eq!(redacted("/a", query), expected);
         }
+    }
+
+    #[test]
+    fn what_opens_a_task_is_not_written() {
+        let (path, query) = path_and_query(b"/.pacecar/tasks/task_1/result?k=abc&a=1");
+        assert_eq!((&*path, query.as_deref()), ("/.pacecar/tasks/task_1/result", Some("k=***&a=1")));
+        assert_eq!(redacted_url(b"http://a/.pacecar/tasks/task_1?k=abc"), "http://a/.pacecar/tasks/task_1?k=***");
     }
 }
