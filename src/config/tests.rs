@@ -343,8 +343,11 @@ fn the_shipped_file_says_the_defaults() {
 }
 
 #[test]
-fn the_shipped_routes_say_a_class_and_no_more() {
-    let routes = accepted(SHIPPED).routes;
+fn the_shipped_routes_say_a_class_or_what_may_be_answered_later_and_no_more() {
+    let mut routes = accepted(SHIPPED).routes;
+    let report = routes.remove(0);
+    assert_eq!(report.path, "/report");
+    assert_eq!(report.policy, route::Policy { is_async: true, ..route::Policy::default() });
     let paths: Vec<_> = routes.iter().map(|route| (route.path.as_str(), route.policy.class)).collect();
     let (health, monitoring) = (Some(route::Class::Health), Some(route::Class::Monitoring));
     assert_eq!(paths, [("/health", health), ("/healthz", health), ("/metrics", monitoring)]);

@@ -197,7 +197,9 @@ impl Engine {
     /// Says where the answer will be (RFC 9110 §15.3.3).
     async fn accepted<R: Reply>(&self, request: &Request, record: &Record, secret: Option<&Secret>, reply: &mut R) {
         let secret = secret.map(Secret::reveal).unwrap_or_default();
-        let (head, body) = problem::json(202, &monitor::shown(record, &secret));
+        // It may have come further while its client waited.
+        let shown = self.state.tasks.get(record.id).map(|record| monitor::shown(&record, &secret));
+        let (head, body) = problem::json(202, &shown.unwrap_or_else(|| monitor::shown(record, &secret)));
         let mut added = Vec::with_capacity(256);
         add(&mut added, "Location", monitor::address(record.id, &secret).as_bytes());
         add(&mut added, "Preference-Applied", b"respond-async");

@@ -115,7 +115,12 @@ fn is_for_one(name: &[u8]) -> bool {
 
 /// Fields that are written anew for each hop.
 fn is_ours(name: &[u8]) -> bool {
-    is(name, "host") || is(name, "via") || is(name, "x-request-id") || is(name, TASK) || is_forwarding(name)
+    is(name, "host") || is(name, "via") || is(name, "x-request-id") || is_task(name) || is_forwarding(name)
+}
+
+/// The field [`TASK`], also as apps behind CGI or WSGI take a `_` for the `-` (RFC 3875 §4.1.18).
+fn is_task(name: &[u8]) -> bool {
+    is(name, TASK) || is(name, "pacecar_task")
 }
 
 /// Replaces the fields that tell the app who asks: Host, `X-Forwarded-*`, `Forwarded`, `Via`, `X-Request-Id`.

@@ -194,9 +194,15 @@ async fn app_says_how_far_it_is() {
     let origin = origin(&gate).await;
     let sidecar = sidecar(&origin).await;
     // What a client says of it is not the app's business.
-    let place = place(&sidecar.send(later(get("/reports/slow")).header("Pacecar-Task", "/evil")).await);
+    let place = place(
+        &sidecar
+            .send(later(get("/reports/slow")).header("Pacecar-Task", "/evil").header("pacecar_task", "/evil"))
+            .await,
+    );
     gate.arrivals(1).await;
-    let task = origin.last().field("Pacecar-Task").unwrap().to_owned();
+    let sent = origin.last();
+    assert!(sent.fields.0.iter().all(|(_, value)| value != "/evil"), "{:?}", sent.fields);
+    let task = sent.field("Pacecar-Task").unwrap().to_owned();
     assert_ne!(task, place, "the app's address is not the client's");
     sidecar.get(&task).await.assert_status(404);
     for (said, expected) in [
