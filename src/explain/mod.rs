@@ -30,8 +30,8 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Questions in an hour.
 const PER_HOUR: usize = 20;
 const HOUR: Duration = Duration::from_secs(3600);
-/// How long nobody connects after it failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long nobody connects after it failed: at first, and when it failed time and again.
+const RESTS: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(60));
 
 /// How the database is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,16 +77,20 @@ impl Explainer {
         self.state.queries.analysis(Analysis::Ready);
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut rests_until = None;
+        let (mut rests_until, mut rest) = (None, RESTS.0);
         loop {
             let now = looks.tick().await.into_std();
             if self.rests(now).is_some() || rests_until.is_some_and(|until| now < until) {
                 continue;
             }
-            if let Err(why) = self.round().await {
-                tracing::warn!(why, "no query can be explained");
-                self.state.queries.analysis(Analysis::Failing(why));
-                rests_until = Some(now + PATIENCE);
+            match self.round().await {
+                Ok(()) => rest = RESTS.0,
+                Err(why) => {
+                    tracing::warn!(why, "no query can be explained");
+                    self.state.queries.analysis(Analysis::Failing(why));
+                    rests_until = Some(Instant::now() + rest);
+                    rest = (rest * 2).min(RESTS.1);
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ use super::{tls, unexplainable};
 use crate::query::explain::{Column, Index, Plan, Proof, Proposal, Question, Scan, Table, Verdict, judge, statement};
 
 /// How long connecting, and everything that is asked about one query, may take; the server ends what it does sooner.
-const CONNECTING: Duration = Duration::from_secs(5);
+const CONNECTING: Duration = Duration::from_secs(10);
 const ASKING: Duration = Duration::from_secs(10);
 /// A plan with the index costs at most this part of one without, or the index is not worth it.
 const WORTH_IT: f64 = 0.5;
@@ -91,7 +91,7 @@ impl Session {
         let (url, tls) = tls::of_url(url)?;
         let mut config: Config = url.parse().map_err(|error| told(&error))?;
         config.application_name("pacecar-explain").connect_timeout(CONNECTING);
-        let connected = timeout(CONNECTING, config.connect(tls)).await.map_err(|_| "connecting took more than 5 s")?;
+        let connected = timeout(CONNECTING, config.connect(tls)).await.map_err(|_| "connecting took more than 10 s")?;
         let (client, connection) = connected.map_err(|error| told(&error))?;
         // Ends with the client.
         tokio::spawn(async move {
