@@ -190,10 +190,9 @@ impl Connection<'_> {
     /// # Errors
     /// When the body does not come.
     async fn answer(&mut self, io: &mut Stream, request: &Request, taken: Taken) -> Result<bool, Refusal> {
-        let body = match request.head.framing {
-            Framing::None => Some(Bytes::new()),
-            Framing::Length(length) if length <= taken.most_body() => Some(self.body(io, request, length).await?),
-            Framing::Length(_) | Framing::Chunked => None,
+        let body = match taken.length(request.head.framing) {
+            Some(length) => Some(self.body(io, request, length).await?),
+            None => None,
         };
         let (stopping, timeouts) = (self.shutdown.clone(), &self.engine.settings.timeouts);
         let reply = H1Reply::new(io, &mut self.buf, &request.head, stopping, timeouts.write);

@@ -68,12 +68,10 @@ impl HttpServerApp for H2Door {
             }
         };
         if let Some(taken) = engine.takes(&request) {
-            let body = match request.head.framing {
-                Framing::None => Some(Bytes::new()),
-                Framing::Length(length) if length <= taken.most_body() => {
-                    Some(body(&mut session, length, settings.timeouts.write).await?)
-                }
-                Framing::Length(_) | Framing::Chunked => None,
+            let body = match (request.head.framing, taken.length(request.head.framing)) {
+                (Framing::None, _) => Some(Bytes::new()),
+                (_, Some(length)) => Some(body(&mut session, length, settings.timeouts.write).await?),
+                (_, None) => None,
             };
             engine.take(&request, taken, body, &mut H2Reply::new(session, settings.timeouts.write)).await;
             return None;

@@ -91,9 +91,9 @@ impl Inside {
     pub async fn get(&self, get: &Get<'_>) -> Result<Got, NoAnswer> {
         let engine = self.current.engine();
         let request = self.request(get)?;
-        let mut taken = Taken::new(get.most_bytes);
-        engine.serve(&request, &mut taken).await;
-        taken.got().ok_or(NoAnswer::Upstream(UpstreamFailure::Closed))
+        let mut collected = Collected::new(get.most_bytes);
+        engine.serve(&request, &mut collected).await;
+        collected.got().ok_or(NoAnswer::Upstream(UpstreamFailure::Closed))
     }
 
     /// Asks the app, whatever is stored, and stores nothing.
@@ -103,7 +103,7 @@ impl Inside {
     pub async fn get_from_app(&self, get: &Get<'_>) -> Result<Got, NoAnswer> {
         let engine = self.current.engine();
         let request = self.request(get)?;
-        let mut taken = Taken::new(get.most_bytes);
+        let mut collected = Collected::new(get.most_bytes);
         let asked = upstream_request(&request, Ask::Whole, &engine.sending)
             .map_err(|_| NoAnswer::Refused("a field that cannot be sent"))?;
         let slot = engine.origin.slots.enter().await.map_err(NoAnswer::Upstream)?;
@@ -114,13 +114,13 @@ impl Inside {
                 Heard::Final(exchange) => break exchange,
             }
         };
-        taken.head(&exchange.head, b"");
+        collected.head(&exchange.head, b"");
         while let Some(part) = exchange.next().await.map_err(NoAnswer::Upstream)? {
-            taken.take(&part);
+            collected.take(&part);
         }
-        taken.end();
+        collected.end();
         engine.origin.release(exchange).await;
-        taken.got().ok_or(NoAnswer::Upstream(UpstreamFailure::Closed))
+        collected.got().ok_or(NoAnswer::Upstream(UpstreamFailure::Closed))
     }
 
     /// The job of a client's request that a restart has found.
@@ -151,7 +151,7 @@ impl Inside {
 }
 
 /// An answer that is taken here.
-struct Taken {
+struct Collected {
     began: Instant,
     most: usize,
     head: Option<(ResponseHead, String, Duration)>,
@@ -160,7 +160,7 @@ struct Taken {
     whole: Option<Duration>,
 }
 
-impl Taken {
+impl Collected {
     fn new(most: usize) -> Self {
         Self { began: Instant::now(), most, head: None, body: BytesMut::new(), bytes: 0, whole: None }
     }
@@ -197,7 +197,7 @@ impl Taken {
     }
 }
 
-impl Reply for Taken {
+impl Reply for Collected {
     async fn interim(&mut self, _: &ResponseHead) -> Result<(), Gone> {
         Ok(())
     }

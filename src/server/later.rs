@@ -12,7 +12,7 @@ use tokio::{sync::oneshot, time::sleep};
 
 use crate::{
     cache::{Bypass, Outcome as CacheOutcome, status::CacheStatus},
-    header::{Fields, Framing, ResponseHead, fields::is, prefer::Preferences},
+    header::{Fields, ResponseHead, fields::is, prefer::Preferences},
     profile::Asked,
     task::{
         Actor, AfterRestart, Digest, Failure, Idempotency, Job, Kind, Outcome, Reason, Record, Refused, Report, Secret,
@@ -51,7 +51,7 @@ impl Engine {
     /// For how long a client waits for the answer before it is told where to find it; `None` if it is answered as ever.
     pub(super) fn answers_later(&self, request: &Request) -> Option<Duration> {
         let head = &request.head;
-        if !request.rule.policy.is_async || self.observes() || !has_body_to_keep(head.framing) {
+        if !request.rule.policy.is_async || self.observes() {
             return None;
         }
         let preferences = Preferences::of(head);
@@ -324,15 +324,6 @@ async fn take_body(exchange: &mut Exchange, report: &Report) -> Result<Bytes, No
         }
     }
     Ok(body.freeze())
-}
-
-/// Whether the whole of a body can be kept: it states its length, and that is not too large.
-fn has_body_to_keep(framing: Framing) -> bool {
-    match framing {
-        Framing::None => true,
-        Framing::Length(length) => length <= MOST_BODY,
-        Framing::Chunked => false,
-    }
 }
 
 /// Whose key it is, and with which request it came. Two people, or two addresses of one app, have nothing in common.

@@ -17,6 +17,10 @@
 //! An answer to a method that may have changed something invalidates what is stored (`invalidate`), whichever way it came.
 //! Requests with a body take pingora's `HttpProxy` instead of steps 3 to 8 (`forward`), upgrades to WebSocket a tunnel of
 //! their own (`upgrade`).
+//!
+//! Two kinds of request leave the way after step 2, each with its whole body in hand ([`Taken`]): those whose client would
+//! rather be answered later become tasks (`later`; `described`: what of them is written down), and those under
+//! `/.pacecar/` are about these tasks (`monitor`). Pacecar's own requests go the same way without a connection (`inside`).
 
 pub mod access_log;
 mod alone;
@@ -184,16 +188,21 @@ impl Served {
 enum Taken {
     /// It is for Pacecar itself.
     Monitor,
-    /// It may be answered later than after so long.
+    /// Its client waits for so long, and is told then where the answer will be.
     Later(Duration),
 }
 
 impl Taken {
-    /// A longer body is not taken.
-    fn most_body(self) -> u64 {
-        match self {
+    /// How long the body is, if it is taken: it states its length, and that is not too much to be kept.
+    fn length(self, framing: Framing) -> Option<u64> {
+        let most = match self {
             Self::Monitor => monitor::MOST_BODY,
             Self::Later(_) => later::MOST_BODY,
+        };
+        match framing {
+            Framing::None => Some(0),
+            Framing::Length(length) => Some(length).filter(|length| *length <= most),
+            Framing::Chunked => None,
         }
     }
 }
@@ -277,7 +286,10 @@ impl Engine {
     fn takes(&self, request: &Request) -> Option<Taken> {
         match monitor::is_own(&request.head) {
             true => Some(Taken::Monitor),
-            false => self.answers_later(request).map(Taken::Later),
+            false => self
+                .answers_later(request)
+                .map(Taken::Later)
+                .filter(|taken| taken.length(request.head.framing).is_some()),
         }
     }
 
