@@ -18,7 +18,7 @@
 //! Requests with a body take pingora's `HttpProxy` instead of steps 3 to 8 (`forward`), upgrades to WebSocket a tunnel of
 //! their own (`upgrade`).
 //!
-//! Two kinds of request leave the way after step 2, each with its whole body in hand ([`Taken`]): those whose client would
+//! Two kinds of request leave the way after step 2, each with its whole body in hand (`Taken`): those whose client would
 //! rather be answered later become tasks (`later`; `described`: what of them is written down), and those under
 //! `/.pacecar/` are about these tasks (`monitor`). Pacecar's own requests go the same way without a connection (`inside`).
 
